@@ -1,0 +1,1 @@
+"""The daemon: watches project folders and keeps the database mirror a few milliseconds behind."""

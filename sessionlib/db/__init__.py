@@ -1,0 +1,1 @@
+"""The database side: engine, schema, tables, CRUD and questions. Knows no files."""

@@ -1,0 +1,94 @@
+"""Identities: register, find, change."""
+
+from uuid import UUID
+
+from sqlalchemy import Connection, func, select, update
+
+from sessionlib.db import bulk
+from sessionlib.db.crud.changes import nearest, set_fields
+from sessionlib.db.tables import identities, projects
+from sessionlib.errors import RecordNotFoundError
+from sessionlib.models import Identity, IdentityCreate, IdentitySummary, IdentityUpdate, derived_id, utc_now
+
+
+def create(connection: Connection, new: IdentityCreate) -> Identity:
+    """Register an identity; one with the same name (in any case) is returned as it is."""
+    found = by_name(connection, new.name)
+    if found is not None:
+        return found
+    now = utc_now()
+    row = (
+        derived_id("identity", new.name.casefold()),
+        new.name,
+        new.platform,
+        new.description,
+        "active",
+        now,
+        now,
+    )
+    bulk.insert_new(connection, identities, [row])
+    return get(connection, row[0])
+
+
+def get(connection: Connection, identity_id: UUID) -> Identity:
+    """Return an identity.
+
+    Raises:
+        RecordNotFoundError: There is none with this id.
+    """
+    row = connection.execute(select(identities).where(identities.c.identity_id == identity_id)).one_or_none()
+    if row is None:
+        raise RecordNotFoundError("identity", str(identity_id))
+    return Identity.model_validate(row)
+
+
+def by_name(connection: Connection, name: str) -> Identity | None:
+    """Return the identity of that name, whatever its case, or None."""
+    row = connection.execute(
+        select(identities).where(func.lower(identities.c.name) == name.lower())
+    ).one_or_none()
+    return None if row is None else Identity.model_validate(row)
+
+
+def find(connection: Connection, name: str) -> Identity:
+    """Return the identity of that name.
+
+    Raises:
+        RecordNotFoundError: There is none; the nearest names are its hint.
+    """
+    found = by_name(connection, name)
+    if found is None:
+        names = list(connection.scalars(select(identities.c.name)))
+        raise RecordNotFoundError("identity", name, nearest=nearest(name, names))
+    return found
+
+
+def change(connection: Connection, identity_id: UUID, change: IdentityUpdate) -> Identity:
+    """Write the fields that were set.
+
+    Raises:
+        RecordNotFoundError: There is no such identity.
+    """
+    values = set_fields(change) | {"updated_at": utc_now()}
+    connection.execute(update(identities).where(identities.c.identity_id == identity_id).values(values))
+    return get(connection, identity_id)
+
+
+def summaries(connection: Connection) -> list[IdentitySummary]:
+    """Return all identities by name, with the number of projects each is the default of."""
+    counts = (
+        select(projects.c.default_identity_id, func.count().label("n"))
+        .group_by(projects.c.default_identity_id)
+        .subquery()
+    )
+    rows = connection.execute(
+        select(
+            identities.c.identity_id,
+            identities.c.name,
+            identities.c.status,
+            func.coalesce(counts.c.n, 0).label("default_of"),
+        )
+        .outerjoin(counts, counts.c.default_identity_id == identities.c.identity_id)
+        .order_by(identities.c.name)
+    )
+    return [IdentitySummary.model_validate(row) for row in rows]

@@ -1,0 +1,135 @@
+"""Sessions and their parts, read from the mirror. Only the bridge writes them."""
+
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlalchemy import Connection, Select, Table, or_, select
+
+from sessionlib.db import tables
+from sessionlib.db.crud.changes import nearest
+from sessionlib.errors import RecordNotFoundError, UsageError
+from sessionlib.models import (
+    Checkpoint,
+    Commit,
+    Decision,
+    DocUpdate,
+    Model,
+    ResearchRun,
+    Session,
+    SessionDetail,
+    SessionFile,
+    SessionLink,
+    SessionSummary,
+    SessionVersion,
+)
+
+M = TypeVar("M", bound=Model)
+
+_SLUG = tables.projects.c.slug.label("project_slug")
+
+
+def select_as(model: type[SessionSummary]) -> Select[Any]:
+    """Return a SELECT of sessions joined with their project, with just the columns a model has."""
+    columns = [_SLUG if name == "project_slug" else tables.sessions.c[name] for name in model.model_fields]
+    return select(*columns).join(
+        tables.projects, tables.projects.c.project_id == tables.sessions.c.project_id
+    )
+
+
+def get(connection: Connection, project_id: UUID, session_id: UUID) -> Session:
+    """Return a session.
+
+    Raises:
+        RecordNotFoundError: There is none with this id.
+    """
+    table = tables.sessions.c
+    row = connection.execute(
+        select_as(Session).where(table.project_id == project_id, table.session_id == session_id)
+    ).one_or_none()
+    if row is None:
+        raise RecordNotFoundError("session", str(session_id))
+    return Session.model_validate(row)
+
+
+def find(connection: Connection, name: str, *, project: str | None = None) -> Session:
+    """Return the one session that `name` means: a slug, the end or a part of one, a declared id, or an id.
+
+    Raises:
+        RecordNotFoundError: There is none; the nearest slugs are its hint.
+        UsageError: There are several; they are its hint.
+    """
+    table = tables.sessions.c
+    base = select_as(Session)
+    if project is not None:
+        base = base.where(tables.projects.c.slug == project)
+    tries = [or_(table.slug == name, table.declared_id == name)]
+    try:
+        tries.insert(0, table.session_id == UUID(name))
+    except ValueError:
+        tries.append(table.slug.contains(name, autoescape=True))
+    for condition in tries:
+        rows = connection.execute(base.where(condition).order_by(table.activity_at.desc()).limit(6)).all()
+        if len(rows) == 1:
+            return Session.model_validate(rows[0])
+        if rows:
+            raise _ambiguous(name, [Session.model_validate(row) for row in rows])
+    slugs = list(connection.scalars(select(table.slug).order_by(table.activity_at.desc()).limit(5000)))
+    raise RecordNotFoundError("session", name, nearest=nearest(name, slugs))
+
+
+def _ambiguous(name: str, found: list[Session]) -> UsageError:
+    places = ", ".join(f"{session.project_slug}:{session.root}/{session.slug}" for session in found[:5])
+    return UsageError(
+        f"{name!r} means several sessions: {places}",
+        hint="add --project NAME, or use the session's id from `sessionctl sessions --json`",
+    )
+
+
+def _parts(connection: Connection, table: Table, model: type[M], session: Session) -> list[M]:
+    names = list(model.model_fields)
+    rows = connection.execute(
+        select(*(table.c[name] for name in names))
+        .where(table.c.project_id == session.project_id, table.c.session_id == session.session_id)
+        .order_by(*list(table.primary_key.columns)[2:])
+    )
+    return [model.model_validate(row) for row in rows]
+
+
+def _files(connection: Connection, session: Session) -> list[SessionFile]:
+    table = tables.session_files
+    rows = connection.execute(
+        select(
+            tables.workspaces.c.path.label("workspace_path"),
+            *(table.c[name] for name in SessionFile.model_fields if name != "workspace_path"),
+        )
+        .join(
+            tables.workspaces,
+            (tables.workspaces.c.project_id == table.c.project_id)
+            & (tables.workspaces.c.workspace_id == table.c.workspace_id),
+        )
+        .where(table.c.project_id == session.project_id, table.c.session_id == session.session_id)
+        .order_by(table.c.path)
+    )
+    return [SessionFile.model_validate(row) for row in rows]
+
+
+def detail(connection: Connection, session: Session) -> SessionDetail:
+    """Return a session with all its parts and its whole document."""
+    documents = tables.documents.c
+    body = connection.scalar(
+        select(documents.body).where(
+            documents.project_id == session.project_id, documents.content_hash == session.content_hash
+        )
+    )
+    return SessionDetail(
+        session=session,
+        checkpoints=_parts(connection, tables.checkpoints, Checkpoint, session),
+        commits=_parts(connection, tables.commits, Commit, session),
+        decisions=_parts(connection, tables.decisions, Decision, session),
+        doc_updates=_parts(connection, tables.doc_updates, DocUpdate, session),
+        research_runs=_parts(connection, tables.research_runs, ResearchRun, session),
+        links=_parts(connection, tables.session_links, SessionLink, session),
+        versions=_parts(connection, tables.session_versions, SessionVersion, session),
+        files=_files(connection, session),
+        document=body or {},
+    )

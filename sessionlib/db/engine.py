@@ -1,0 +1,170 @@
+"""One open database: the engine, its transactions, and what differs between SQLite and PostgreSQL."""
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from sessionlib.db.faults import translated
+from sessionlib.errors import ConfigError
+
+# SQLAlchemy prints a traceback here for each connection that died; the error itself reaches us anyway.
+logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
+
+_SQLITE_BUSY_MS = 10_000
+_PG_OPTIONS = "-c statement_timeout=15s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s"
+_PG_CONNECT: dict[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+    "application_name": "sessiond",
+}
+
+
+class Database:
+    """An open SQLite file or PostgreSQL database; safe to use from any thread.
+
+    Args:
+        url: ``sqlite:///path`` or ``postgresql://…`` (psycopg 3 is used whatever the driver named).
+        pool_size: Connections kept open, one per worker thread and a few for readers.
+        pgbouncer: True behind PgBouncer in transaction mode: no prepared statements, no start-up options.
+
+    Raises:
+        ConfigError: The URL is not one of the two.
+    """
+
+    def __init__(self, url: str | URL, *, pool_size: int = 6, pgbouncer: bool = False) -> None:
+        self.url = _usable_url(url)
+        self.is_postgres = self.url.get_backend_name() == "postgresql"
+        self.engine = (
+            _postgres(self.url, pool_size, pgbouncer=pgbouncer) if self.is_postgres else _sqlite(self.url)
+        )
+        self._writer = self.engine.execution_options(sessiond_write=True)
+
+    @property
+    def name(self) -> str:
+        """The URL without its password, for messages."""
+        return self.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Open a transaction that may write; committed at the end, rolled back on any exception.
+
+        On SQLite it holds the one write lock from its first statement (BEGIN IMMEDIATE), waiting up to 10 s.
+
+        Raises:
+            DatabaseError: One of its kinds, translated from the driver's.
+        """
+        with translated(), self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open a transaction for reading: one snapshot on SQLite, read committed on PostgreSQL.
+
+        Raises:
+            DatabaseError: One of its kinds, translated from the driver's.
+        """
+        with translated(), self.engine.connect() as connection:
+            yield connection
+
+    def probe(self) -> None:
+        """Ask the database for a sign of life.
+
+        Raises:
+            DatabaseError: It did not give one.
+        """
+        with self.read() as connection:
+            connection.exec_driver_sql("SELECT 1")
+
+    def close(self) -> None:
+        """Close all pooled connections; safe to call twice."""
+        self.engine.dispose()
+
+
+def _usable_url(url: str | URL) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise ConfigError(
+            "the database URL cannot be read",
+            key="database.url",
+            hint="use sqlite:////absolute/path.db or postgresql://user@host/name",
+        ) from error
+    backend = parsed.get_backend_name()
+    if backend == "postgresql":
+        return parsed.set(drivername="postgresql+psycopg")
+    if backend == "sqlite":
+        if not parsed.database or parsed.database == ":memory:":
+            raise ConfigError(
+                "an in-memory SQLite database would be lost at once",
+                key="database.url",
+                hint="name a file: sqlite:////absolute/path.db",
+            )
+        return parsed
+    raise ConfigError(
+        f"databases of the kind {backend!r} are not supported",
+        key="database.url",
+        hint="use sqlite:////absolute/path.db or postgresql://user@host/name",
+    )
+
+
+def _postgres(url: URL, pool_size: int, *, pgbouncer: bool) -> Engine:
+    arguments = {name: value for name, value in _PG_CONNECT.items() if name not in url.query}
+    if pgbouncer:
+        arguments["prepare_threshold"] = None
+    elif "options" not in url.query:
+        arguments["options"] = _PG_OPTIONS
+    return create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=4,
+        pool_timeout=10,
+        pool_pre_ping=True,
+        hide_parameters=True,
+        connect_args=arguments,
+    )
+
+
+def _sqlite(url: URL) -> Engine:
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": _SQLITE_BUSY_MS / 1000})
+    path = Path(str(url.database))
+
+    @event.listens_for(engine, "do_connect")
+    def _create_private(*_: Any) -> None:
+        # The mirror holds people's work: 0600 in a 0700 folder from its first byte.
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: sqlite3.Connection, _: Any) -> None:
+        # sqlite3 must not open transactions by itself: a deferred BEGIN that turns into a write fails at
+        # once with SQLITE_BUSY_SNAPSHOT, whatever the busy timeout.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in (
+            f"busy_timeout={_SQLITE_BUSY_MS}",
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            "foreign_keys=ON",
+            "temp_store=MEMORY",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        write = connection.get_execution_options().get("sessiond_write", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    return engine

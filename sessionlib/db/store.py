@@ -1,0 +1,247 @@
+"""What the files-to-database bridge reads and writes: locks, stored copies, shown sessions, batches."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, bindparam, select, tuple_, update
+
+from sessionlib.db import bulk, tables
+from sessionlib.db.rows import (
+    CheckpointRow,
+    CommitRow,
+    DecisionRow,
+    DocumentRow,
+    DocUpdateRow,
+    FileRow,
+    InputRow,
+    LinkRow,
+    ResearchRunRow,
+    SessionRow,
+    VersionRow,
+)
+
+
+class Copy(NamedTuple):
+    """A stored copy, and whether the workspace it lies in cannot be found now."""
+
+    row: FileRow
+    workspace_missing: bool
+
+
+class Shown(NamedTuple):
+    """What a session row shows now: enough to tell whether it must be written again."""
+
+    session_id: UUID
+    workspace_id: UUID
+    content_hash: str
+    inputs_hash: str
+    mapping_version: int
+    activity_at: datetime
+    first_seen_at: datetime
+    content_changed_at: datetime
+    missing_since: datetime | None
+    error: str | None
+    version_seq: int
+
+
+class Fingerprint(NamedTuple):
+    """What a reconcile compares with the file system, for one copy."""
+
+    slug: str
+    dev: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    folder_mtime_ns: int
+    extras: str
+    mapping_version: int
+    absent_looks: int
+    absent_since: datetime | None
+    missing_since: datetime | None
+
+
+@dataclass(slots=True)
+class Batch:
+    """Rows to write in one transaction. Parts are those of the sessions in `sessions`, complete."""
+
+    documents: dict[str, DocumentRow] = field(default_factory=dict)
+    files: list[FileRow] = field(default_factory=list)
+    inputs: list[InputRow] = field(default_factory=list)
+    input_owners: list[tuple[Any, ...]] = field(default_factory=list)
+    sessions: list[SessionRow] = field(default_factory=list)
+    known: list[tuple[UUID, UUID]] = field(default_factory=list)
+    checkpoints: list[CheckpointRow] = field(default_factory=list)
+    commits: list[CommitRow] = field(default_factory=list)
+    decisions: list[DecisionRow] = field(default_factory=list)
+    doc_updates: list[DocUpdateRow] = field(default_factory=list)
+    research_runs: list[ResearchRunRow] = field(default_factory=list)
+    links: list[LinkRow] = field(default_factory=list)
+    versions: list[VersionRow] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.files or self.sessions)
+
+
+def lock_sessions(connection: Connection, session_ids: Iterable[UUID]) -> None:
+    """Take the sessions' locks until the end of the transaction, in sorted order so that none deadlock.
+
+    On SQLite the transaction holds the only write lock already. On PostgreSQL these are advisory locks on
+    the first 64 bits of the session's id: the lock is on the session, not on any copy's row.
+    """
+    if connection.dialect.name != "postgresql":
+        return
+    keys = sorted(int.from_bytes(session_id.bytes[:8], signed=True) for session_id in set(session_ids))
+    # unnest in an ordered subquery with OFFSET 0 keeps the planner from taking the locks in another order.
+    connection.exec_driver_sql(
+        "SELECT count(pg_advisory_xact_lock(k)) FROM (SELECT k FROM unnest(%s::bigint[]) AS u(k) OFFSET 0) s",
+        (keys,),
+    )
+
+
+_COPIES = (
+    select(tables.session_files, tables.workspaces.c.missing_since.is_not(None))
+    .join(
+        tables.workspaces,
+        (tables.workspaces.c.project_id == tables.session_files.c.project_id)
+        & (tables.workspaces.c.workspace_id == tables.session_files.c.workspace_id),
+    )
+    .where(
+        tables.session_files.c.project_id == bindparam("project"),
+        tables.session_files.c.session_id.in_(bindparam("ids", expanding=True)),
+    )
+)
+
+_SHOWN = select(*(tables.sessions.c[name] for name in Shown._fields)).where(
+    tables.sessions.c.project_id == bindparam("project"),
+    tables.sessions.c.session_id.in_(bindparam("ids", expanding=True)),
+)
+
+
+def copies(connection: Connection, project_id: UUID, ids: Collection[UUID]) -> dict[UUID, list[Copy]]:
+    """Return all stored copies of the sessions, in every workspace."""
+    found: dict[UUID, list[Copy]] = {session_id: [] for session_id in ids}
+    for row in connection.execute(_COPIES, {"project": project_id, "ids": list(ids)}):
+        copy = FileRow(*row[:-1])
+        found[copy.session_id].append(Copy(copy, bool(row[-1])))
+    return found
+
+
+def shown(connection: Connection, project_id: UUID, ids: Collection[UUID]) -> dict[UUID, Shown]:
+    """Return what the session rows show now, for those that exist."""
+    rows = connection.execute(_SHOWN, {"project": project_id, "ids": list(ids)})
+    return {row[0]: Shown(*row) for row in rows}
+
+
+def bodies(connection: Connection, project_id: UUID, hashes: Collection[str]) -> dict[str, Any]:
+    """Return the parsed documents with these hashes."""
+    table = tables.documents.c
+    rows = connection.execute(
+        select(table.content_hash, table.body).where(
+            table.project_id == project_id, table.content_hash.in_(list(hashes))
+        )
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def inputs_of(connection: Connection, file: FileRow) -> list[InputRow]:
+    """Return the further inputs of one copy, by name."""
+    table = tables.session_inputs
+    rows = connection.execute(
+        select(table)
+        .where(
+            table.c.project_id == file.project_id,
+            table.c.workspace_id == file.workspace_id,
+            table.c.root == file.root,
+            table.c.slug == file.slug,
+        )
+        .order_by(table.c.name)
+    )
+    return [InputRow(*row) for row in rows]
+
+
+def fingerprints(
+    connection: Connection, project_id: UUID, workspace_id: UUID, root: str
+) -> dict[str, Fingerprint]:
+    """Return what is stored of every copy in one sessions root, by slug."""
+    table = tables.session_files.c
+    rows = connection.execute(
+        select(*(table[name] for name in Fingerprint._fields)).where(
+            table.project_id == project_id, table.workspace_id == workspace_id, table.root == root
+        )
+    )
+    return {row[0]: Fingerprint(*row) for row in rows}
+
+
+_INSERT_ONLY_SESSION = frozenset({"first_seen_at"})
+
+
+def write(connection: Connection, batch: Batch) -> None:
+    """Write a batch, parents before children, and delete parts that are no longer in their document."""
+    bulk.insert_new(connection, tables.documents, list(batch.documents.values()))
+    bulk.upsert(connection, tables.session_files, batch.files)
+    bulk.upsert(connection, tables.session_inputs, batch.inputs)
+    bulk.prune(connection, tables.session_inputs, batch.input_owners, (row[:5] for row in batch.inputs))
+    bulk.upsert(connection, tables.sessions, batch.sessions, keep=_INSERT_ONLY_SESSION)
+    parts: tuple[tuple[Any, Sequence[tuple[Any, ...]]], ...] = (
+        (tables.checkpoints, batch.checkpoints),
+        (tables.commits, batch.commits),
+        (tables.decisions, batch.decisions),
+        (tables.doc_updates, batch.doc_updates),
+        (tables.research_runs, batch.research_runs),
+        (tables.session_links, batch.links),
+    )
+    known = set(batch.known)
+    for table, rows in parts:
+        bulk.upsert(connection, table, rows)
+        width = len(table.primary_key.columns)
+        bulk.prune(connection, table, batch.known, (row[:width] for row in rows if row[:2] in known))
+    bulk.insert_new(connection, tables.session_versions, batch.versions)
+
+
+def set_shown(
+    connection: Connection,
+    project_id: UUID,
+    session_id: UUID,
+    *,
+    missing_since: datetime | None,
+    error: str | None,
+) -> None:
+    """Write only the observed state of a session row: its tombstone and its error."""
+    table = tables.sessions
+    connection.execute(
+        update(table)
+        .where(table.c.project_id == project_id, table.c.session_id == session_id)
+        .values(missing_since=missing_since, error=error)
+    )
+
+
+def set_absence(
+    connection: Connection,
+    keys: Collection[tuple[UUID, UUID, str, str]],
+    *,
+    looks: int,
+    since: datetime | None,
+    missing_since: datetime | None,
+) -> None:
+    """Write how often and since when these copies (project, workspace, root, slug) were not found."""
+    table = tables.session_files
+    connection.execute(
+        update(table)
+        .where(tuple_(table.c.project_id, table.c.workspace_id, table.c.root, table.c.slug).in_(list(keys)))
+        .values(absent_looks=looks, absent_since=since, missing_since=missing_since)
+    )
+
+
+def session_ids_in(
+    connection: Connection, project_id: UUID, workspace_id: UUID, root: str | None = None
+) -> list[UUID]:
+    """Return the sessions that have a copy in a workspace (or in one root of it)."""
+    table = tables.session_files.c
+    wanted = [table.project_id == project_id, table.workspace_id == workspace_id]
+    if root is not None:
+        wanted.append(table.root == root)
+    return list(connection.scalars(select(table.session_id).where(*wanted).order_by(table.session_id)))

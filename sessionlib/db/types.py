@@ -1,0 +1,85 @@
+"""Column types that mean the same on SQLite and PostgreSQL."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import JSON, Dialect, Text, TypeDecorator
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
+from sqlalchemy.types import TypeEngine
+from typing_extensions import override
+
+TextType = Text().with_variant(Text(collation="C"), "postgresql")
+"""Text compared by code point on both, so that both databases sort alike whatever the server's locale."""
+
+
+def _json_type() -> TypeEngine[Any]:
+    return JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+
+
+JsonType = _json_type()
+"""JSONB on PostgreSQL, JSON text on SQLite; Python None is SQL NULL."""
+
+
+def encode_time(moment: datetime) -> str:
+    """Return the fixed-width UTC text that SQLite stores, which sorts as the times do."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
+
+
+def decode_time(text: str) -> datetime:
+    """Return the aware datetime that `encode_time` stored."""
+    return datetime.fromisoformat(text)
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """An aware datetime: timestamptz on PostgreSQL, fixed-width ISO text ending in Z on SQLite."""
+
+    impl = Text
+    cache_ok = True
+
+    @override
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(TIMESTAMP(timezone=True))
+        return dialect.type_descriptor(Text())
+
+    @override
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            message = f"a time without a time zone cannot be stored: {value!r}"
+            raise ValueError(message)
+        return value if dialect.name == "postgresql" else encode_time(value)
+
+    @override
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.astimezone(UTC) if isinstance(value, datetime) else decode_time(value)
+
+
+class Guid(TypeDecorator[UUID]):
+    """A UUID: native on PostgreSQL, its 36-character text on SQLite, so that people can paste it."""
+
+    impl = Text
+    cache_ok = True
+
+    @override
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(PG_UUID(as_uuid=True))
+        return dialect.type_descriptor(Text())
+
+    @override
+    def process_bind_param(self, value: UUID | None, dialect: Dialect) -> Any:
+        if value is None or dialect.name == "postgresql":
+            return value
+        return str(value)
+
+    @override
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> UUID | None:
+        if value is None or isinstance(value, UUID):
+            return value
+        return UUID(value)

@@ -1,0 +1,190 @@
+"""Every error of the project, in one shallow tree.
+
+An error is one sentence a person can act on. `hint` says what to do next, `exit_code` is what a command
+ends with (``design.md`` section 10), and `transient` tells a retry loop whether waiting can help.
+The library raises; only the doors print.
+"""
+
+from pathlib import Path
+from typing import ClassVar
+
+
+class SessionlibError(Exception):
+    """Base of all errors raised on purpose.
+
+    Args:
+        message: One sentence, without a final line break.
+        hint: What the reader can do next, or None.
+    """
+
+    transient: ClassVar[bool] = False
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(SessionlibError):
+    """The call's words do not fit: a wrong value, an unknown name, options that exclude each other."""
+
+    exit_code = 2
+
+
+class ConfigError(SessionlibError):
+    """A configuration value cannot be used; names the key and where it came from."""
+
+    exit_code = 78
+
+    def __init__(self, message: str, *, key: str = "", source: str = "", hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.key = key
+        self.source = source
+
+
+class InstanceLockedError(SessionlibError):
+    """Another daemon holds the state folder."""
+
+    exit_code = 75
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+class StateError(SessionlibError):
+    """Something about one session folder; `session_dir` says which."""
+
+    def __init__(self, message: str, *, session_dir: Path, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.session_dir = session_dir
+
+
+class StateNotFoundError(StateError):
+    """The session folder or its state.json does not exist."""
+
+
+class StateExistsError(StateError):
+    """A session is to be created where one exists."""
+
+
+class StateInvalidError(StateError):
+    """The document cannot be used as it stands and will not heal by waiting alone.
+
+    `torn` is True where the bytes look like half of a write, so that a second look soon is worth it.
+    """
+
+    def __init__(
+        self, message: str, *, session_dir: Path, torn: bool = False, hint: str | None = None
+    ) -> None:
+        super().__init__(message, session_dir=session_dir, hint=hint)
+        self.torn = torn
+
+
+class StateUnreadableError(StateError):
+    """The operating system refused the read (permission, I/O, too many open files)."""
+
+    transient = True
+
+
+class StateWriteError(StateError):
+    """The operating system refused the write; the old content is untouched."""
+
+
+class StateLockedError(StateError):
+    """The session's lock was not free within the time allowed."""
+
+    transient = True
+    exit_code = 75
+
+
+class StateConflictError(StateError):
+    """The file changed since it was loaded and the caller asked for compare-and-swap."""
+
+
+class StateReadOnlyError(StateError):
+    """A change was asked of a manager opened read-only."""
+
+
+class StateRefusedError(StateError):
+    """The change does not fit the session as it is (an unknown checkpoint, a value out of range)."""
+
+    exit_code = 2
+
+
+class PhaseNotAllowedError(StateRefusedError):
+    """The wanted phase cannot follow the current one; `allowed` names those that can."""
+
+    def __init__(
+        self, current: str | None, wanted: str, allowed: tuple[str, ...], *, session_dir: Path
+    ) -> None:
+        names = ", ".join(allowed) or "none"
+        super().__init__(
+            f"cannot go from phase {current or 'none'} to {wanted}; allowed from here: {names}",
+            session_dir=session_dir,
+            hint=f"choose one of: {names}",
+        )
+        self.current = current
+        self.wanted = wanted
+        self.allowed = allowed
+
+
+# --- database ------------------------------------------------------------------------------------
+
+
+class DatabaseError(SessionlibError):
+    """Base of what the database side raises; `sqlstate` is the server's code where there is one."""
+
+    exit_code = 69
+
+    def __init__(self, message: str, *, sqlstate: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.sqlstate = sqlstate
+
+
+class DatabaseUnavailableError(DatabaseError):
+    """The database as a whole does not answer: down, starting, hung, refused the connection, full."""
+
+    transient = True
+
+
+class DatabaseBusyError(DatabaseError):
+    """One statement lost a race (deadlock, lock or statement timeout, serialisation); try it again."""
+
+    transient = True
+
+
+class DatabaseRefusedError(DatabaseError):
+    """The database answers and refuses all of our writes (read-only, no privilege, tables missing).
+
+    Retried as a whole like an outage: an operator must mend it, no single row is at fault.
+    """
+
+    transient = True
+
+
+class RowRejectedError(DatabaseError):
+    """The database refuses this very row; its neighbours are fine and waiting will not help."""
+
+
+class SchemaMismatchError(DatabaseError):
+    """The database's schema is newer than this program, or is not ours."""
+
+    exit_code = 78
+
+
+class SchemaMissingError(DatabaseError):
+    """The database has no schema, or an older one, and this command does not upgrade."""
+
+    exit_code = 78
+
+
+class RecordNotFoundError(SessionlibError):
+    """No row of that name; the hint carries the nearest names."""
+
+    def __init__(self, kind: str, key: str, *, nearest: tuple[str, ...] = ()) -> None:
+        hint = f"did you mean: {', '.join(nearest)}?" if nearest else None
+        super().__init__(f"no {kind} named {key!r}", hint=hint)
+        self.kind = kind
+        self.key = key
+        self.nearest = nearest

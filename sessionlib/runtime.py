@@ -1,0 +1,219 @@
+"""Open what a process needs, wire it, and close it in reverse: configuration, database, mirror, queue.
+
+with Runtime.open() as runtime:
+    runtime.open_project("~/code/shop").wait()
+    runtime.manager("~/code/shop/agents/sessions/2026-02-16_search").transition_to_phase("build")
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sessionlib import config as configuration
+from sessionlib.config import Config
+from sessionlib.db import schema
+from sessionlib.db.crud import hosts
+from sessionlib.db.engine import Database
+from sessionlib.errors import StateNotFoundError
+from sessionlib.models.base import utc_now
+from sessionlib.state.manager import StateManager
+from sessionlib.state.scan import FinderOptions, find_roots, sessions_roots_of
+from sessionlib.sync.mirror import Mirror, Outcome, Result
+from sessionlib.sync.places import Place
+from sessionlib.sync.queue import QueueOptions, SyncQueue
+from sessionlib.sync.reconcile import Reconciler, Report
+from sessionlib.sync.registrar import Host, Registrar
+from sessionlib.sync.retry import RetryPolicy
+
+_SQLITE_BATCH = 50
+"""Folders a transaction on SQLite: about 20 ms, so that live work never waits longer for the one writer."""
+
+
+def _nothing() -> None:
+    return None
+
+
+def _ignore(_path: Path, _result: Result) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectSync:
+    """The batch sync of one project: one report for each of its sessions roots."""
+
+    reports: tuple[Report, ...]
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until every folder that differed is synced, or so many seconds a root; return if all are."""
+        return all(report.ticket.wait(timeout) for report in self.reports)
+
+
+class Runtime:
+    """A process's open house. Made by `open`; closed by `close` or as a context manager.
+
+    Attributes:
+        config: The settings in force.
+        database: Open, with the current schema.
+        queue: Running.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        database: Database,
+        *,
+        on_recover: Callable[[], None] = _nothing,
+        on_result: Callable[[Path, Result], None] = _ignore,
+    ) -> None:
+        self.config = config
+        self.database = database
+        self.host = Host(config.host_id(), config.host_name())
+        self.finder = FinderOptions(depth=config.watch.depth, sessions_dirs=config.watch.sessions_dirs)
+        self.registrar = Registrar(database, self.host)
+        self.mirror = Mirror(database)
+        self.queue = SyncQueue(
+            self._sync,
+            probe=self._probe,
+            on_recover=on_recover,
+            on_result=on_result,
+            options=_queue_options(config, is_postgres=database.is_postgres),
+        )
+        self.reconciler = Reconciler(database, self.mirror, self.queue.submit_batch)
+
+    @classmethod
+    def open(
+        cls,
+        config: Config | None = None,
+        *,
+        on_recover: Callable[[], None] = _nothing,
+        on_result: Callable[[Path, Result], None] = _ignore,
+    ) -> Self:
+        """Open the database, upgrade its schema if it is older, and start the queue.
+
+        Args:
+            config: The settings; read from the usual places for None.
+            on_recover: Called from a worker after a database outage; must not block.
+            on_result: Told of every synced folder, from a worker; must not block.
+
+        Raises:
+            ConfigError: The configuration cannot be used.
+            DatabaseError: The database does not answer, or its schema is newer.
+        """
+        chosen = config or configuration.load()
+        database = open_database(chosen)
+        try:
+            schema.upgrade(database)
+        except BaseException:
+            database.close()
+            raise
+        runtime = cls(chosen, database, on_recover=on_recover, on_result=on_result)
+        runtime.queue.start()
+        return runtime
+
+    def manager(self, session_dir: Path | str, *, read_only: bool = False) -> StateManager:
+        """Return a StateManager whose saves are mirrored in the background."""
+        return StateManager(_absolute(session_dir), self.queue.submit, read_only=read_only)
+
+    def open_project(self, path: Path | str, *, accept_missing: bool = False) -> ProjectSync:
+        """Start the batch sync of a project: its sessions roots are compared, what differs is queued.
+
+        Args:
+            path: A project folder; or any folder above projects.
+            accept_missing: Believe a mass disappearance without another confirmation.
+
+        Raises:
+            StateNotFoundError: There is no such folder, or no sessions in it.
+            DatabaseError: The database does not answer.
+        """
+        places = self.places_below(_absolute(path))
+        reports = [self.reconciler.reconcile(place, accept_missing=accept_missing) for place in places]
+        return ProjectSync(tuple(reports))
+
+    def places_below(self, path: Path) -> list[Place]:
+        """Return the sessions roots below a folder, those known from before included.
+
+        Raises:
+            StateNotFoundError: There is neither.
+        """
+        found = sessions_roots_of(path, self.finder) or find_roots(path, self.finder).roots
+        places = {place.path: place for place in (self.registrar.place_of(root.path) for root in found)}
+        real = path.resolve()
+        for place in self.registrar.places():
+            if place.path.is_relative_to(real):
+                places.setdefault(place.path, place)
+        if not places:
+            raise StateNotFoundError(
+                f"no sessions below {path}",
+                session_dir=path,
+                hint=f"a project keeps them in {' or '.join(self.finder.sessions_dirs)}",
+            )
+        return list(places.values())
+
+    def vouch(self) -> None:
+        """Write the host's heartbeat: everything that could be read has been mirrored by now."""
+        with self.database.write() as connection:
+            hosts.ensure(connection, self.host.host_id, self.host.name)
+            hosts.beat(connection, self.host.host_id, utc_now())
+
+    def close(self, timeout: float = 20.0) -> int:
+        """Drain the queue for at most so many seconds and close; return how many folders are left over.
+
+        Nothing is lost by a remainder: the next reconcile finds it.
+        """
+        self.queue.drain(timeout)
+        left = self.queue.close()
+        self.database.close()
+        return left
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _sync(self, paths: Sequence[Path], settled: frozenset[Path]) -> list[Result]:
+        """Sync folders that lie in one root; the queue's work."""
+        links = {path for path in paths if path.is_symlink()}
+        slugs = [path.name for path in paths if path not in links]
+        gone = {path.name: Result(path.name, Outcome.ABSENT) for path in links}
+        try:
+            place = self.registrar.place_of(paths[0].parent)
+        except StateNotFoundError:
+            return [Result(path.name, Outcome.ABSENT) for path in paths]
+        results = self.mirror.sync(place, slugs, settled={path.name for path in settled}) if slugs else []
+        found = {result.slug: result for result in results} | gone
+        return [found[path.name] for path in paths]
+
+    def _probe(self) -> None:
+        self.database.probe()
+        schema.require_current(self.database)
+
+
+def open_database(config: Config) -> Database:
+    """Open the configured database; its schema is not looked at.
+
+    Raises:
+        ConfigError: The URL cannot be used.
+    """
+    workers = config.sync.workers or 4
+    return Database(config.database_url, pool_size=workers + 2, pgbouncer=config.database.pgbouncer)
+
+
+def _queue_options(config: Config, *, is_postgres: bool) -> QueueOptions:
+    sync = config.sync
+    policy = RetryPolicy(attempts=sync.attempts, first=sync.first_delay, cap=sync.longest_delay)
+    if is_postgres:
+        return QueueOptions(workers=sync.workers or 4, policy=policy)
+    return QueueOptions(workers=1, batch_most=_SQLITE_BATCH, policy=policy)
+
+
+def _absolute(path: Path | str) -> Path:
+    return Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - resolve() would follow links

@@ -1,0 +1,1 @@
+"""The bridge from files to database: one way, idempotent, ordered."""

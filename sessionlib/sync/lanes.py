@@ -1,0 +1,160 @@
+"""Which folders wait, in which lane, and which are being synced: the queue's state, without threads.
+
+A folder is in one place at a time: live, batch, delayed or running. One that is dirtied while it runs is run
+again afterwards. The caller holds the queue's lock around every method.
+"""
+
+import heapq
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sessionlib.sync.retry import Attempts
+from sessionlib.sync.ticket import Ticket
+
+
+@dataclass(slots=True)
+class Job:
+    """One dirty session folder.
+
+    Attributes:
+        path: The session folder, absolute.
+        live: True for work that somebody waits for, False for a reconcile's.
+        attempts: Set once a try has failed.
+        torn_looks: How often the file was found half written.
+        recheck: True for the second look at a folder that changed within its clock's tick.
+        tickets: Batches that count this folder.
+    """
+
+    path: Path
+    live: bool
+    attempts: Attempts | None = None
+    torn_looks: int = 0
+    recheck: bool = False
+    tickets: list[Ticket] = field(default_factory=list)
+
+
+class Lanes:
+    """The waiting, delayed and running jobs."""
+
+    def __init__(self) -> None:
+        self.live: dict[Path, Job] = {}
+        self.batch: dict[Path, Job] = {}
+        self.running: dict[Path, Job] = {}
+        self.batch_runs = 0
+        self._again: dict[Path, Job] = {}
+        self._delayed: dict[Path, Job] = {}
+        self._due: list[tuple[float, int, Path]] = []
+        self._count = itertools.count()
+
+    def __len__(self) -> int:
+        return len(self.live) + len(self.batch) + len(self.running) + len(self._again) + len(self._delayed)
+
+    @property
+    def delayed(self) -> int:
+        """Jobs that wait for their next try."""
+        return len(self._delayed)
+
+    def add(self, path: Path, *, live: bool, ticket: Ticket | None = None) -> None:
+        """Note that a folder is dirty; one that waits already is not noted twice."""
+        job = self._waiting(path, live=live)
+        if ticket is not None:
+            job.tickets.append(ticket)
+
+    def _waiting(self, path: Path, *, live: bool) -> Job:
+        if path in self.running:
+            job = self._again.get(path)
+            if job is None:
+                job = self._again[path] = Job(path, live)
+            job.live = job.live or live
+            return job
+        job = self.live.get(path)
+        if job is not None:
+            return job
+        # Something new has happened: a delayed job need not wait any longer. It keeps its attempts, but
+        # what was torn, or was to be looked at again, is another content now.
+        job = self._delayed.pop(path, None) or self.batch.get(path) or Job(path, live)
+        job.live = job.live or live
+        job.torn_looks = 0
+        job.recheck = False
+        self._enqueue(job)
+        return job
+
+    def _enqueue(self, job: Job) -> None:
+        if job.live:
+            self.batch.pop(job.path, None)
+            self.live[job.path] = job
+        else:
+            self.batch[job.path] = job
+
+    def wake(self, now: float) -> None:
+        """Move the jobs whose delay is over to their lane."""
+        while self._due and self._due[0][0] <= now:
+            _, _, path = heapq.heappop(self._due)
+            job = self._delayed.pop(path, None)
+            if job is not None:
+                self._enqueue(job)
+
+    def next_due(self) -> float | None:
+        """Return when the first delay ends, or None."""
+        return self._due[0][0] if self._due else None
+
+    def take(self, *, live_most: int, batch_most: int, batch_runs: int) -> list[Job]:
+        """Take up to so many waiting jobs that lie in one folder; live ones first.
+
+        `batch_runs` bounds how many groups of batch jobs may run at once.
+        """
+        if self.live:
+            return self._start(self.live, live_most)
+        if self.batch and self.batch_runs < batch_runs:
+            self.batch_runs += 1
+            return self._start(self.batch, batch_most)
+        return []
+
+    def _start(self, lane: dict[Path, Job], most: int) -> list[Job]:
+        first = next(iter(lane))
+        parent = first.parent
+        # Neighbours in time are neighbours in place: stop at the first stranger instead of searching.
+        group = list(itertools.takewhile(lambda path: path.parent == parent, itertools.islice(lane, most)))
+        jobs = [lane.pop(path) for path in group]
+        self.running.update((job.path, job) for job in jobs)
+        return jobs
+
+    def finish(self, job: Job) -> None:
+        """Take a job from the running ones; run it again if it was dirtied meanwhile."""
+        self.running.pop(job.path, None)
+        again = self._again.pop(job.path, None)
+        if again is not None:
+            self._enqueue(again)
+
+    def give_back(self, jobs: Sequence[Job]) -> None:
+        """Put running jobs back into their lanes, untried."""
+        for job in jobs:
+            self._merge_again(job)
+            self._enqueue(job)
+
+    def delay(self, job: Job, due: float) -> None:
+        """Let a running job wait until `due` before its next try."""
+        if self._merge_again(job):
+            self._enqueue(job)
+            return
+        self._delayed[job.path] = job
+        heapq.heappush(self._due, (due, next(self._count), job.path))
+
+    def _merge_again(self, job: Job) -> bool:
+        self.running.pop(job.path, None)
+        again = self._again.pop(job.path, None)
+        if again is None:
+            return False
+        job.live = job.live or again.live
+        job.tickets += again.tickets
+        return True
+
+    def clear(self) -> list[Job]:
+        """Forget all that waits; return it."""
+        left = [*self.live.values(), *self.batch.values(), *self._delayed.values(), *self._again.values()]
+        for lane in (self.live, self.batch, self._delayed, self._again):
+            lane.clear()
+        self._due.clear()
+        return left

@@ -1,0 +1,23 @@
+"""Looks as they are stored: the further inputs' signatures in one text column."""
+
+import orjson
+
+from sessionlib.db.store import Fingerprint
+from sessionlib.state.files import Look, Signature
+from sessionlib.sync.places import stored_name
+
+
+def dump_extras(extras: tuple[tuple[str, Signature], ...]) -> str:
+    """Return the further inputs' signatures as text; empty for none, the usual case."""
+    if not extras:
+        return ""
+    return orjson.dumps([[stored_name(name), *signature] for name, signature in extras]).decode()
+
+
+def load_look(stored: Fingerprint) -> Look:
+    """Return the look that a stored copy was written from."""
+    extras = (
+        tuple((row[0], Signature(*row[1:])) for row in orjson.loads(stored.extras)) if stored.extras else ()
+    )
+    state = Signature(stored.dev, stored.inode, stored.size, stored.mtime_ns, stored.ctime_ns)
+    return Look(state, stored.folder_mtime_ns, extras)

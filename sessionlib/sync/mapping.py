@@ -1,0 +1,190 @@
+"""From documents to rows. Pure: the same documents give the same rows, on any host and at any time.
+
+`MAPPING_VERSION` counts the changes of this module and of `sessionlib.state`'s reading: rows written by an
+older version are written again by the next reconcile, whatever their hashes say.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+
+from sessionlib.db.rows import (
+    CheckpointRow,
+    CommitRow,
+    DecisionRow,
+    DocumentRow,
+    DocUpdateRow,
+    LinkRow,
+    ResearchRunRow,
+    SessionRow,
+)
+from sessionlib.db.store import Batch
+from sessionlib.state.content import SessionContent
+
+MAPPING_VERSION = 1
+
+FUTURE_SLACK = timedelta(seconds=60)
+"""A stamp later than its copy's own mtime by more than this was invented, and does not rank the copy."""
+
+_MAX_WARNINGS = 100
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FAR = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+class Observed(NamedTuple):
+    """What a session row records besides its documents: when the daemon saw what."""
+
+    first_seen_at: datetime
+    content_changed_at: datetime
+    synced_at: datetime
+    missing_since: datetime | None
+    error: str | None
+    version_seq: int
+
+
+class Origin(NamedTuple):
+    """Which copy a session row shows."""
+
+    project_id: UUID
+    session_id: UUID
+    root: str
+    slug: str
+    workspace_id: UUID
+    content_hash: str
+    inputs_hash: str
+    mtime_ns: int
+
+
+def content_hash(data: bytes) -> str:
+    """Return the SHA-256 of a file's bytes, in hex."""
+    return sha256(data).hexdigest()
+
+
+def inputs_hash(state_hash: str, extras: Sequence[tuple[str, str | None, str | None]]) -> str:
+    """Return one hash over all inputs of a session; extras are (name, content hash, problem), by name."""
+    if not extras:
+        return state_hash
+    text = "\0".join(f"{name}\0{found or ''}\0{problem or ''}" for name, found, problem in extras)
+    return sha256(f"{state_hash}\0{text}".encode("utf-8", "backslashreplace")).hexdigest()
+
+
+def time_of(mtime_ns: int) -> datetime:
+    """Return a file's time as a datetime; times no calendar holds become the nearest it holds."""
+    try:
+        return min(max(_EPOCH + timedelta(microseconds=mtime_ns // 1000), _EPOCH), _FAR)
+    except OverflowError:
+        return _FAR if mtime_ns > 0 else _EPOCH
+
+
+def document_time(stamps: Sequence[datetime], mtime_ns: int) -> datetime | None:
+    """Return the latest stamp of a document that its copy's own time makes believable."""
+    latest_possible = time_of(mtime_ns) + FUTURE_SLACK
+    return max((stamp for stamp in stamps if stamp <= latest_possible), default=None)
+
+
+def dump_json(value: Any) -> str:
+    """Return compact JSON text; integers over 64 bit take the standard library's way."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_UTC_Z).decode()
+    except TypeError:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def document_row(
+    project_id: UUID, found: str, size: int, tree: dict[str, Any], stamps: Sequence[datetime], now: datetime
+) -> DocumentRow:
+    """Return the row of one distinct content; `document_time` is its greatest stamp, believable or not."""
+    return DocumentRow(project_id, found, dump_json(tree), size, max(stamps, default=None), now)
+
+
+def add_session(batch: Batch, origin: Origin, content: SessionContent, observed: Observed) -> None:
+    """Add the rows of one session, and of all its parts, to a batch."""
+    batch.sessions.append(session_row(origin, content, observed))
+    owner = origin.project_id, origin.session_id
+    batch.checkpoints += [
+        CheckpointRow(*owner, part.number, part.title, part.completed, part.current)
+        for part in content.checkpoints
+    ]
+    batch.commits += [
+        CommitRow(*owner, position, part.sha.lower(), part.message, part.checkpoint, part.created_at)
+        for position, part in enumerate(content.commits)
+    ]
+    batch.decisions += [
+        DecisionRow(*owner, position, part.title, part.rationale, part.source, part.decided_at)
+        for position, part in enumerate(content.decisions)
+    ]
+    batch.doc_updates += [
+        DocUpdateRow(*owner, position, part.kind, part.path, part.description, part.created_at)
+        for position, part in enumerate(content.doc_updates)
+    ]
+    batch.research_runs += [
+        ResearchRunRow(
+            *owner,
+            part.research_id,
+            part.request,
+            part.status,
+            part.complexity_tier,
+            part.criteria_met,
+            part.criteria_total,
+            part.created_at,
+            part.completed_at,
+        )
+        for part in content.research_runs
+    ]
+    links = {(part.client, part.native_id, part.agent_native_id or ""): part for part in content.links}
+    batch.links += [LinkRow(*owner, *key, part.linked_at, part.source) for key, part in links.items()]
+
+
+def session_row(origin: Origin, content: SessionContent, observed: Observed) -> SessionRow:
+    """Return the row of one session."""
+    completed = content.checkpoints_completed_ids
+    return SessionRow(
+        project_id=origin.project_id,
+        session_id=origin.session_id,
+        root=origin.root,
+        slug=origin.slug,
+        workspace_id=origin.workspace_id,
+        declared_id=content.declared_id,
+        topic=content.topic,
+        description=content.description,
+        session_type=content.session_type,
+        generation=content.generation,
+        current_phase=content.current_phase,
+        status=content.status,
+        effective_status=content.effective_status,
+        build_finished=content.build_finished,
+        phase_history=dump_json(content.phase_history),
+        checkpoints_total=content.checkpoints_total,
+        checkpoints_total_source=content.checkpoints_total_source,
+        checkpoints_completed=len(completed),
+        checkpoints_completed_ids=dump_json(list(completed)),
+        current_checkpoint=content.current_checkpoint,
+        git_branch=content.git_branch,
+        git_worktree=content.git_worktree,
+        git_base_branch=content.git_base_branch,
+        prior_session_slug=content.prior_session_slug,
+        parent_session_slug=content.parent_session_slug,
+        warnings=dump_json(content.warnings[:_MAX_WARNINGS]),
+        content_hash=origin.content_hash,
+        inputs_hash=origin.inputs_hash,
+        mapping_version=MAPPING_VERSION,
+        created_at=content.created_at,
+        updated_at=content.updated_at,
+        activity_at=activity_at(content.stamps, origin.mtime_ns),
+        first_seen_at=observed.first_seen_at,
+        content_changed_at=observed.content_changed_at,
+        synced_at=observed.synced_at,
+        missing_since=observed.missing_since,
+        error=observed.error,
+        version_seq=observed.version_seq,
+    )
+
+
+def activity_at(stamps: Sequence[datetime], mtime_ns: int) -> datetime:
+    """Return when the session was last worked on: its document's time, else its file's."""
+    return document_time(stamps, mtime_ns) or time_of(mtime_ns)

@@ -1,0 +1,40 @@
+"""Where a session lies, in the words of both sides."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID, uuid5
+
+
+def stored_name(name: str) -> str:
+    r"""Return a file name or path as text that a database takes.
+
+    Bytes that are not UTF-8 arrive from the operating system as lone surrogates, which no database stores;
+    they become ``\xff`` escapes. All other names stay as they are.
+    """
+    if name.isascii():
+        return name
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One sessions root of one workspace.
+
+    Attributes:
+        project_id: The project the workspace belongs to.
+        workspace_id: The workspace.
+        workspace_path: Its folder, absolute.
+        root: The sessions folder relative to it, with forward slashes, as stored.
+        path: The sessions folder, absolute.
+    """
+
+    project_id: UUID
+    workspace_id: UUID
+    workspace_path: Path
+    root: str
+    path: Path
+
+    def session_id(self, slug: str) -> UUID:
+        """Return the id of the session with this folder name, the same in every workspace of the project."""
+        return uuid5(self.project_id, f"{self.root}/{stored_name(slug)}")

@@ -1,0 +1,329 @@
+"""The thread-pool sync queue: a set of dirty session folders; retry-then-log, never retry-then-forget.
+
+Live work goes before batch work. Nobody who submits ever waits. While the database as a whole is down the
+workers pause and one of them probes; what was in flight goes back to its lane. A folder whose tries are used
+up is logged once and stays *owed* until a later run, at the latest the next reconcile's, succeeds.
+"""
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Condition, Event, Thread
+
+from sessionlib.errors import (
+    DatabaseBusyError,
+    DatabaseRefusedError,
+    DatabaseUnavailableError,
+    SchemaMismatchError,
+    SchemaMissingError,
+    SessionlibError,
+    StateUnreadableError,
+)
+from sessionlib.sync.lanes import Job, Lanes
+from sessionlib.sync.mirror import Outcome, Result
+from sessionlib.sync.outage import Outage
+from sessionlib.sync.retry import TORN_DELAYS, RetryPolicy, is_transient
+from sessionlib.sync.ticket import Ticket
+
+_LOG = logging.getLogger("sessionlib.sync")
+
+_WHOLE = (DatabaseUnavailableError, DatabaseRefusedError, SchemaMismatchError, SchemaMissingError)
+"""Errors that say that no folder can be synced now, whichever it is."""
+
+_RACY_RECHECK = 0.1
+"""Seconds after which a folder that changed within its clock's tick is looked at once more."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueOptions:
+    """How the queue works.
+
+    Attributes:
+        workers: Threads; SQLite has one writer and wants one.
+        live_most: Live folders of one root synced in one transaction, while more than one waits.
+        batch_most: Folders of a reconcile synced in one transaction: few on SQLite, where a long
+            transaction keeps live work waiting.
+        policy: When a folder is tried again.
+    """
+
+    workers: int = 4
+    live_most: int = 20
+    batch_most: int = 500
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStats:
+    """What the queue holds and has done since it was made; `paused` is the database's error, if any."""
+
+    waiting: int
+    running: int
+    delayed: int
+    owed: int
+    synced: int
+    written: int
+    failed: int
+    retried: int
+    paused: str | None
+
+
+Work = Callable[[Sequence[Path], frozenset[Path]], list[Result]]
+"""Sync these folders (of one root); the second are those whose file stayed torn. One result each."""
+
+
+class SyncQueue:
+    """A set of dirty session folders and the threads that sync them.
+
+    Args:
+        work: Syncs a group of folders; what it raises decides whether they are tried again.
+        probe: Asks the database for a sign of life; raises while there is none.
+        on_recover: Called from a worker after an outage, to start a reconcile; must not block.
+        on_result: Told of every folder's outcome, from a worker; must not block.
+        options: See there.
+    """
+
+    def __init__(
+        self,
+        work: Work,
+        *,
+        probe: Callable[[], None],
+        on_recover: Callable[[], None] = lambda: None,
+        on_result: Callable[[Path, Result], None] = lambda _path, _result: None,
+        options: QueueOptions | None = None,
+    ) -> None:
+        self._work = work
+        self._on_result = on_result
+        self._options = options or QueueOptions()
+        self._lanes = Lanes()
+        self._owed: dict[Path, str] = {}
+        self._changed = Condition()
+        self._stop = Event()
+        self._closed = False
+        self._outage = Outage(probe, on_recover, self._stop)
+        self._probing = False
+        self._synced = self._written = self._failed = self._retried = 0
+        self._threads: list[Thread] = []
+
+    def start(self) -> None:
+        """Start the workers; submitting before is allowed."""
+        for number in range(self._options.workers):
+            thread = Thread(target=self._run, name=f"sync-{number}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def submit(self, session_dir: Path) -> None:
+        """Note that a session folder changed; never blocks, never raises, costs microseconds."""
+        with self._changed:
+            if not self._closed:
+                self._lanes.add(session_dir, live=True)
+                self._changed.notify()
+
+    def submit_batch(self, session_dirs: Iterable[Path]) -> Ticket:
+        """Note folders that a reconcile found different; return a ticket that counts their outcomes."""
+        paths = list(dict.fromkeys(session_dirs))
+        ticket = Ticket(len(paths))
+        with self._changed:
+            if self._closed:
+                for _ in paths:
+                    ticket.done("refused")
+                return ticket
+            for path in paths:
+                self._lanes.add(path, live=False, ticket=ticket)
+            self._changed.notify_all()
+        return ticket
+
+    @property
+    def owed(self) -> dict[Path, str]:
+        """The folders whose tries are used up, with their last error."""
+        with self._changed:
+            return dict(self._owed)
+
+    def stats(self) -> QueueStats:
+        """Return a consistent snapshot of the counters."""
+        with self._changed:
+            lanes = self._lanes
+            return QueueStats(
+                waiting=len(lanes.live) + len(lanes.batch),
+                running=len(lanes.running),
+                delayed=lanes.delayed,
+                owed=len(self._owed),
+                synced=self._synced,
+                written=self._written,
+                failed=self._failed,
+                retried=self._retried,
+                paused=self._outage.error,
+            )
+
+    def drain(self, timeout: float) -> int:
+        """Wait until nothing waits or runs, at most so many seconds; return how many folders are left."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._lanes, timeout)
+            return len(self._lanes)
+
+    def close(self, timeout: float = 5.0) -> int:
+        """Stop the workers after what they hold; return how many folders were not synced.
+
+        What is left is not lost: the next start's reconcile finds it. Safe to call twice.
+        """
+        with self._changed:
+            self._closed = True
+            self._stop.set()
+            left = self._lanes.clear()
+            self._changed.notify_all()
+        for job in left:
+            _settle_tickets(job, "refused")
+        deadline = time.monotonic() + timeout
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return len(left) + len(self._lanes.running)
+
+    # --- workers -------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while (jobs := self._next()) is not None:
+            if not jobs:
+                self._probe()
+                continue
+            try:
+                self._process(jobs)
+            except Exception:  # noqa: BLE001 - logged with its traceback
+                # A worker must outlive every surprise; the folders stay owed for the next reconcile.
+                _LOG.exception("sync worker failed", extra={"event": "sync.crashed"})
+                self._give_up(jobs, "unexpected error, see the log")
+
+    def _next(self) -> list[Job] | None:
+        """Wait for work; return jobs, an empty list to probe the database, or None to stop."""
+        options = self._options
+        with self._changed:
+            while not self._stop.is_set():
+                if self._outage.error is not None:
+                    if not self._probing:
+                        self._probing = True
+                        return []
+                    self._changed.wait()
+                    continue
+                now = time.monotonic()
+                self._lanes.wake(now)
+                jobs = self._lanes.take(
+                    live_most=options.live_most,
+                    batch_most=options.batch_most,
+                    batch_runs=max(1, options.workers - 1),
+                )
+                if jobs:
+                    return jobs
+                due = self._lanes.next_due()
+                self._changed.wait(None if due is None else max(0.0, due - now))
+        return None
+
+    def _process(self, jobs: list[Job]) -> None:
+        batch = not jobs[0].live
+        settled = frozenset(job.path for job in jobs if job.torn_looks >= len(TORN_DELAYS))
+        try:
+            results = self._work([job.path for job in jobs], settled)
+        except _WHOLE as error:
+            self._pause(jobs, error)
+        except SessionlibError as error:
+            self._retry(jobs, error)
+        else:
+            self._finish(jobs, results)
+        finally:
+            with self._changed:
+                if batch:
+                    self._lanes.batch_runs -= 1
+                self._changed.notify_all()
+
+    def _finish(self, jobs: list[Job], results: list[Result]) -> None:
+        for job, result in zip(jobs, results, strict=True):
+            if result.outcome is Outcome.TORN:
+                self._delay(job, TORN_DELAYS[job.torn_looks])
+                job.torn_looks += 1
+            elif result.outcome is Outcome.UNREADABLE:
+                self._retry([job], StateUnreadableError(result.error or "unreadable", session_dir=job.path))
+                self._tell(job, result)
+            else:
+                self._done(job, result)
+
+    def _done(self, job: Job, result: Result) -> None:
+        with self._changed:
+            self._synced += 1
+            self._written += result.outcome is Outcome.WRITTEN
+            self._owed.pop(job.path, None)
+            if result.racy and not job.recheck:
+                again = Job(job.path, job.live, recheck=True)
+                self._lanes.delay(again, time.monotonic() + _RACY_RECHECK)
+            else:
+                self._lanes.finish(job)
+        self._tell(job, result)
+        _settle_tickets(job, result.outcome)
+
+    def _tell(self, job: Job, result: Result) -> None:
+        with contextlib.suppress(Exception):
+            self._on_result(job.path, result)
+
+    def _delay(self, job: Job, seconds: float) -> None:
+        with self._changed:
+            self._retried += 1
+            self._lanes.delay(job, time.monotonic() + seconds)
+
+    def _retry(self, jobs: list[Job], error: SessionlibError) -> None:
+        """Try again later each folder that has tries left; the others are owed."""
+        for job in jobs:
+            job.attempts = job.attempts or self._options.policy.begin()
+            seconds = job.attempts.next_delay(error) if is_transient(error) else None
+            if seconds is None:
+                self._give_up([job], error.message, error)
+            else:
+                level = logging.DEBUG if isinstance(error, DatabaseBusyError) else logging.INFO
+                _LOG.log(
+                    level,
+                    "sync failed, trying again",
+                    extra={
+                        "event": "sync.retry",
+                        "fields": {"path": str(job.path), "in_s": round(seconds, 2), "error": error.message},
+                    },
+                )
+                self._delay(job, seconds)
+
+    def _give_up(self, jobs: Sequence[Job], words: str, error: SessionlibError | None = None) -> None:
+        for job in jobs:
+            with self._changed:
+                self._failed += 1
+                self._owed[job.path] = words
+                self._lanes.finish(job)
+            _LOG.error(
+                "sync given up; the next reconcile tries again",
+                extra={
+                    "event": "sync.gave_up",
+                    "fields": {
+                        "path": str(job.path),
+                        "attempts": job.attempts.count if job.attempts else 1,
+                        "kind": type(error).__name__ if error else "Exception",
+                        "error": words,
+                    },
+                },
+            )
+            _settle_tickets(job, "owed")
+
+    def _pause(self, jobs: list[Job], error: SessionlibError) -> None:
+        with self._changed:
+            self._lanes.give_back(jobs)
+            self._outage.begin(error)
+            self._changed.notify_all()
+
+    def _probe(self) -> None:
+        """Ask until the database answers, then let all workers go on."""
+        try:
+            self._outage.wait_for_recovery()
+        finally:
+            with self._changed:
+                self._probing = False
+                self._changed.notify_all()
+
+
+def _settle_tickets(job: Job, outcome: str) -> None:
+    for ticket in job.tickets:
+        ticket.done(outcome)
+    job.tickets.clear()

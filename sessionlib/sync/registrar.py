@@ -1,0 +1,263 @@
+"""Which project and workspace a folder belongs to: looked up by any key it is known by, minted once.
+
+In order: an explicit registration, the longest registered workspace that contains the folder, the git top
+level, the remote's URL, else the path on this host. A git top level that lies inside a registered workspace
+(a clone or a worktree kept in it) is a workspace of its own.
+"""
+
+import logging
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from threading import Lock
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from sessionlib.db import store
+from sessionlib.db.crud import hosts, projects, workspaces
+from sessionlib.db.crud.workspaces import Root
+from sessionlib.db.engine import Database
+from sessionlib.errors import StateNotFoundError
+from sessionlib.models import ProjectCreate, Workspace, WorkspaceCreate, WorkspaceUpdate
+from sessionlib.state.checkout import Checkout, find_checkout
+from sessionlib.state.looks import signed64
+from sessionlib.sync.places import Place, stored_name
+
+_LOG = logging.getLogger("sessionlib.sync")
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The machine we run on."""
+
+    host_id: UUID
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """A workspace's folder as it is now, and the keys its project may be known by, best first."""
+
+    path: Path
+    dev: int
+    inode: int
+    aliases: tuple[str, ...]
+    name: str
+
+
+class Registrar:
+    """Finds, or registers, the place of a sessions root; safe to use from any thread.
+
+    Args:
+        database: With the current schema.
+        host: The machine whose paths these are.
+    """
+
+    def __init__(self, database: Database, host: Host) -> None:
+        self._database = database
+        self._host = host
+        self._places: dict[Path, Place] = {}
+        self._lock = Lock()
+
+    def place_of(self, sessions_path: Path) -> Place:
+        """Return the place of a sessions root, registering its project and workspace if they are new.
+
+        Raises:
+            StateNotFoundError: The folder is not there and was never registered.
+            DatabaseError: The database does not answer.
+        """
+        place = self._places.get(sessions_path)
+        if place is None:
+            with self._lock:
+                place = self._places.get(sessions_path) or self._register(sessions_path)
+                self._places[sessions_path] = place
+        return place
+
+    def forget(self, sessions_path: Path | None = None) -> None:
+        """Look a sessions root up anew next time (None: all): it moved, or projects were merged."""
+        with self._lock:
+            if sessions_path is None:
+                self._places.clear()
+            else:
+                self._places.pop(sessions_path, None)
+
+    def places(self) -> list[Place]:
+        """Return every sessions root that is registered on this host, whether its folder is there or not."""
+        with self._database.read() as connection:
+            return [
+                Place(w.project_id, w.workspace_id, Path(w.path), root, Path(w.path) / root)
+                for w in workspaces.of_host(connection, self._host.host_id)
+                for root in workspaces.roots_of(connection, w.workspace_id)
+            ]
+
+    def register_project(self, path: Path) -> Workspace:
+        """Register a folder as a workspace because a person asked for it, wherever it lies.
+
+        Raises:
+            StateNotFoundError: There is no such folder.
+            DatabaseError: The database does not answer.
+        """
+        folder = self._folder(path.resolve(), find_checkout(path.resolve()), explicit=True)
+        with self._database.write() as connection:
+            hosts.ensure(connection, self._host.host_id, self._host.name)
+            workspace = self._workspace(connection, folder)
+            self.forget()
+            return workspaces.change(connection, workspace.workspace_id, WorkspaceUpdate(registered=True))
+
+    def _register(self, sessions_path: Path) -> Place:
+        real = sessions_path.resolve()
+        try:
+            seen = real.stat()
+        except OSError as error:
+            raise StateNotFoundError(f"no folder {sessions_path}", session_dir=sessions_path) from error
+        with self._database.write() as connection:
+            hosts.ensure(connection, self._host.host_id, self._host.name)
+            workspace = self._workspace(connection, self._owner(connection, real))
+            base = Path(workspace.path)
+            root = stored_name(PurePath(os.path.relpath(real, base)).as_posix())
+            place = Place(workspace.project_id, workspace.workspace_id, base, root, real)
+            known = workspaces.roots_of(connection, workspace.workspace_id).get(root)
+            dev, inode = signed64(seen.st_dev), signed64(seen.st_ino)
+            if known is None or (known.dev, known.inode) != (dev, inode):
+                workspaces.put_root(
+                    connection, Root(place.project_id, place.workspace_id, root, dev, inode, None, None)
+                )
+        return place
+
+    def _owner(self, connection: Connection, sessions_path: Path) -> _Folder:
+        """Decide which folder is the workspace of a sessions root."""
+        checkout = find_checkout(sessions_path)
+        registered = [
+            Path(workspace.path)
+            for workspace in workspaces.of_host(connection, self._host.host_id)
+            if sessions_path.is_relative_to(workspace.path)
+        ]
+        longest = max(registered, key=lambda path: len(path.parts), default=None)
+        if longest is not None and longest.is_dir():
+            inside = (
+                checkout is not None and checkout.path != longest and checkout.path.is_relative_to(longest)
+            )
+            if not inside:
+                return self._folder(longest, find_checkout(longest), explicit=True)
+        if checkout is not None:
+            return self._folder(checkout.path, checkout)
+        return self._folder(_project_dir(sessions_path), None)
+
+    def _folder(self, path: Path, checkout: Checkout | None, *, explicit: bool = False) -> _Folder:
+        try:
+            seen = path.stat()
+        except OSError as error:
+            raise StateNotFoundError(f"no folder {path}", session_dir=path) from error
+        aliases = [f"path:{self._host.host_id}:{stored_name(str(path))}"]
+        name = path.name
+        if checkout is not None and (checkout.path == path or not explicit):
+            aliases.append(f"git:{self._host.host_id}:{stored_name(str(checkout.common_dir))}")
+            if checkout.remote_url:
+                aliases.append(f"remote:{checkout.remote_url}")
+                name = checkout.remote_url.rsplit("/", 1)[-1] or name
+            elif checkout.main_path is not None:
+                name = checkout.main_path.name
+        return _Folder(path, signed64(seen.st_dev), signed64(seen.st_ino), tuple(aliases), name)
+
+    def _workspace(self, connection: Connection, folder: _Folder) -> Workspace:
+        known = workspaces.of_host(connection, self._host.host_id)
+        text = stored_name(str(folder.path))
+        here = next((workspace for workspace in known if workspace.path == text), None)
+        if here is None:
+            here = self._moved(connection, known, folder)
+        if here is None:
+            return self._new_workspace(connection, folder, text)
+        if (here.path, here.dev, here.inode) != (text, folder.dev, folder.inode):
+            change = WorkspaceUpdate(path=text, dev=folder.dev, inode=folder.inode)
+            here = workspaces.change(connection, here.workspace_id, change)
+        projects.add_aliases(connection, here.project_id, folder.aliases)
+        return here
+
+    def _new_workspace(self, connection: Connection, folder: _Folder, text: str) -> Workspace:
+        project_id = projects.by_alias(connection, folder.aliases)
+        if project_id is None:
+            # The last key is the most portable one: the remote's URL, else git's folder, else the path.
+            new = ProjectCreate(slug=slug_of(folder.name), name=folder.name, minted_from=folder.aliases[-1])
+            project_id = projects.create(connection, new).project_id
+            _LOG.info(
+                "project registered",
+                extra={"event": "project.registered", "fields": {"project": new.slug, "path": text}},
+            )
+        projects.add_aliases(connection, project_id, folder.aliases)
+        return workspaces.create(
+            connection,
+            WorkspaceCreate(
+                project_id=project_id,
+                host_id=self._host.host_id,
+                path=text,
+                dev=folder.dev,
+                inode=folder.inode,
+            ),
+        )
+
+    def _moved(self, connection: Connection, known: list[Workspace], folder: _Folder) -> Workspace | None:
+        """Return the workspace this folder was before it moved, or None.
+
+        The folder's inode must be the same, the old path must not hold it any more, and a session of the
+        old place must be found in the new one: inodes are used again.
+        """
+        for workspace in known:
+            if (workspace.dev, workspace.inode) != (folder.dev, folder.inode):
+                continue
+            old = Path(workspace.path)
+            if _is_folder(old, workspace.dev, workspace.inode):
+                # The same folder by another spelling: a file system that ignores case, or a bind mount.
+                return workspace
+            if not self._holds_its_sessions(connection, workspace, folder.path):
+                continue
+            _LOG.info(
+                "workspace moved",
+                extra={
+                    "event": "workspace.moved",
+                    "fields": {"from": workspace.path, "to": str(folder.path)},
+                },
+            )
+            self._rename_aliases(connection, workspace, folder)
+            return workspace
+        return None
+
+    def _holds_its_sessions(self, connection: Connection, workspace: Workspace, path: Path) -> bool:
+        roots = workspaces.roots_of(connection, workspace.workspace_id)
+        stored = {
+            root: store.fingerprints(connection, workspace.project_id, workspace.workspace_id, root)
+            for root in roots
+        }
+        if not any(stored.values()):
+            return bool(roots) and any((path / root).is_dir() for root in roots)
+        return any((path / root / slug).is_dir() for root, slugs in stored.items() for slug in slugs)
+
+    def _rename_aliases(self, connection: Connection, workspace: Workspace, folder: _Folder) -> None:
+        """Free the keys that named the old place, so that what is made there next is a project of its own."""
+        old = workspace.path
+        stale = [f"path:{self._host.host_id}:{old}", f"git:{self._host.host_id}:{old}/.git"]
+        projects.drop_aliases(
+            connection, workspace.project_id, [key for key in stale if key not in folder.aliases]
+        )
+
+
+def slug_of(name: str) -> str:
+    """Return a project's short name made of lower-case letters, digits, dots, dashes and underscores."""
+    slug = re.sub(r"[^a-z0-9._-]+", "-", stored_name(name).lower()).strip("-.")
+    return slug[:100] or "project"
+
+
+def _is_folder(path: Path, dev: int, inode: int) -> bool:
+    try:
+        seen = path.stat()
+    except OSError:
+        return False
+    return (signed64(seen.st_dev), signed64(seen.st_ino)) == (dev, inode)
+
+
+def _project_dir(sessions_path: Path) -> Path:
+    """Return the project folder of a sessions root outside git: above ``agents/sessions``, else above it."""
+    if sessions_path.parent.name == "agents":
+        return sessions_path.parent.parent
+    return sessions_path.parent

@@ -1,0 +1,42 @@
+"""Tickets: how many of a batch of folders are still to be synced, and what became of the others."""
+
+from collections import Counter
+from threading import Condition
+
+
+class Ticket:
+    """Counts the outcomes of one batch; safe to use from any thread.
+
+    Args:
+        total: Folders in the batch.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._left = total
+        self._counts: Counter[str] = Counter()
+        self._changed = Condition()
+        self.total = total
+
+    def done(self, outcome: str) -> None:
+        """Note the outcome of one folder."""
+        with self._changed:
+            self._left -= 1
+            self._counts[outcome] += 1
+            self._changed.notify_all()
+
+    @property
+    def left(self) -> int:
+        """Folders still to be synced."""
+        with self._changed:
+            return self._left
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Outcomes so far."""
+        with self._changed:
+            return dict(self._counts)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until all are done or so many seconds have passed; return whether all are done."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._left <= 0, timeout)
