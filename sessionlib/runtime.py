@@ -6,7 +6,7 @@ with Runtime.open() as runtime:
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -32,14 +32,6 @@ _SQLITE_BATCH = 50
 """Folders a transaction on SQLite: about 20 ms, so that live work never waits longer for the one writer."""
 
 
-def _nothing() -> None:
-    return None
-
-
-def _ignore(_path: Path, _result: Result) -> None:
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class ProjectSync:
     """The batch sync of one project: one report for each of its sessions roots."""
@@ -60,14 +52,7 @@ class Runtime:
         queue: Running.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        database: Database,
-        *,
-        on_recover: Callable[[], None] = _nothing,
-        on_result: Callable[[Path, Result], None] = _ignore,
-    ) -> None:
+    def __init__(self, config: Config, database: Database) -> None:
         self.config = config
         self.database = database
         self.host = Host(config.host_id(), config.host_name())
@@ -77,26 +62,17 @@ class Runtime:
         self.queue = SyncQueue(
             self._sync,
             probe=self._probe,
-            on_recover=on_recover,
-            on_result=on_result,
             options=_queue_options(config, is_postgres=database.is_postgres),
         )
         self.reconciler = Reconciler(database, self.mirror, self.queue.submit_batch)
 
     @classmethod
-    def open(
-        cls,
-        config: Config | None = None,
-        *,
-        on_recover: Callable[[], None] = _nothing,
-        on_result: Callable[[Path, Result], None] = _ignore,
-    ) -> Self:
+    def open(cls, config: Config | None = None, *, start: bool = True) -> Self:
         """Open the database, upgrade its schema if it is older, and start the queue.
 
         Args:
             config: The settings; read from the usual places for None.
-            on_recover: Called from a worker after a database outage; must not block.
-            on_result: Told of every synced folder, from a worker; must not block.
+            start: False leaves the queue's threads to the caller.
 
         Raises:
             ConfigError: The configuration cannot be used.
@@ -109,8 +85,9 @@ class Runtime:
         except BaseException:
             database.close()
             raise
-        runtime = cls(chosen, database, on_recover=on_recover, on_result=on_result)
-        runtime.queue.start()
+        runtime = cls(chosen, database)
+        if start:
+            runtime.queue.start()
         return runtime
 
     def manager(self, session_dir: Path | str, *, read_only: bool = False) -> StateManager:

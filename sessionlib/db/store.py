@@ -245,3 +245,13 @@ def session_ids_in(
     if root is not None:
         wanted.append(table.root == root)
     return list(connection.scalars(select(table.session_id).where(*wanted).order_by(table.session_id)))
+
+
+def look_again(connection: Connection, project_id: UUID, workspace_id: UUID) -> None:
+    """Let the next reconcile write every copy of a workspace anew: its path has changed."""
+    table = tables.session_files
+    connection.execute(
+        update(table)
+        .where(table.c.project_id == project_id, table.c.workspace_id == workspace_id)
+        .values(mapping_version=0)
+    )

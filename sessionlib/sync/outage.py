@@ -21,13 +21,11 @@ class Outage:
 
     Args:
         probe: Asks the database for a sign of life; raises while there is none.
-        on_recover: Called once after each outage; must not block.
         stop: Ends the waiting at once.
     """
 
-    def __init__(self, probe: Callable[[], None], on_recover: Callable[[], None], stop: Event) -> None:
+    def __init__(self, probe: Callable[[], None], stop: Event) -> None:
         self._probe = probe
-        self._on_recover = on_recover
         self._stop = stop
         self.error: str | None = None
         self._since = 0.0
@@ -42,8 +40,8 @@ class Outage:
             )
         self.error = error.message
 
-    def wait_for_recovery(self) -> None:
-        """Probe, ever more slowly up to every 5 s, until the database answers or `stop` is set."""
+    def wait_for_recovery(self) -> bool:
+        """Probe, ever more slowly up to every 5 s; True once the database answers, False for `stop`."""
         delay = FIRST_PROBE
         while not self._stop.wait(delay * random.uniform(0.8, 1.2)):  # noqa: S311 - jitter, not a secret
             delay = min(delay * 2, LONGEST_PROBE)
@@ -54,7 +52,8 @@ class Outage:
                 self._remind()
             else:
                 self._end()
-                return
+                return True
+        return False
 
     def _remind(self) -> None:
         now = time.monotonic()
@@ -67,4 +66,3 @@ class Outage:
         self.error = None
         fields = {"for_s": round(time.monotonic() - self._since, 1)}
         _LOG.warning("database back, reconciling", extra={"event": "db.up", "fields": fields})
-        self._on_recover()

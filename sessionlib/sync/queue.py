@@ -73,6 +73,8 @@ class QueueStats:
 Work = Callable[[Sequence[Path], frozenset[Path]], list[Result]]
 """Sync these folders (of one root); the second are those whose file stayed torn. One result each."""
 
+OnResult = Callable[[Path, Result, bool], None]
+
 
 class SyncQueue:
     """A set of dirty session folders and the threads that sync them.
@@ -80,8 +82,6 @@ class SyncQueue:
     Args:
         work: Syncs a group of folders; what it raises decides whether they are tried again.
         probe: Asks the database for a sign of life; raises while there is none.
-        on_recover: Called from a worker after an outage, to start a reconcile; must not block.
-        on_result: Told of every folder's outcome, from a worker; must not block.
         options: See there.
     """
 
@@ -90,22 +90,32 @@ class SyncQueue:
         work: Work,
         *,
         probe: Callable[[], None],
-        on_recover: Callable[[], None] = lambda: None,
-        on_result: Callable[[Path, Result], None] = lambda _path, _result: None,
         options: QueueOptions | None = None,
     ) -> None:
         self._work = work
-        self._on_result = on_result
+        self._on_result: OnResult = lambda _path, _result, _live: None
+        self._on_recover: Callable[[], None] = lambda: None
         self._options = options or QueueOptions()
         self._lanes = Lanes()
         self._owed: dict[Path, str] = {}
         self._changed = Condition()
         self._stop = Event()
         self._closed = False
-        self._outage = Outage(probe, on_recover, self._stop)
+        self._outage = Outage(probe, self._stop)
         self._probing = False
         self._synced = self._written = self._failed = self._retried = 0
         self._threads: list[Thread] = []
+
+    def listen(self, *, on_recover: Callable[[], None], on_result: OnResult) -> None:
+        """Set who is told; call it before `start`.
+
+        Args:
+            on_recover: Called from a worker after an outage, to start a reconcile; must not block.
+            on_result: Told of every folder's outcome, and whether it was live work, from a worker; must
+                not block.
+        """
+        self._on_recover = on_recover
+        self._on_result = on_result
 
     def start(self) -> None:
         """Start the workers; submitting before is allowed."""
@@ -261,7 +271,7 @@ class SyncQueue:
 
     def _tell(self, job: Job, result: Result) -> None:
         with contextlib.suppress(Exception):
-            self._on_result(job.path, result)
+            self._on_result(job.path, result, job.live)
 
     def _delay(self, job: Job, seconds: float) -> None:
         with self._changed:
@@ -316,11 +326,13 @@ class SyncQueue:
     def _probe(self) -> None:
         """Ask until the database answers, then let all workers go on."""
         try:
-            self._outage.wait_for_recovery()
+            recovered = self._outage.wait_for_recovery()
         finally:
             with self._changed:
                 self._probing = False
                 self._changed.notify_all()
+        if recovered:
+            self._on_recover()
 
 
 def _settle_tickets(job: Job, outcome: str) -> None:

@@ -92,6 +92,12 @@ class Registrar:
                 for root in workspaces.roots_of(connection, w.workspace_id)
             ]
 
+    def registered_paths(self) -> list[Path]:
+        """Return the workspaces of this host that a person registered."""
+        with self._database.read() as connection:
+            known = workspaces.of_host(connection, self._host.host_id)
+        return [Path(workspace.path) for workspace in known if workspace.registered]
+
     def register_project(self, path: Path) -> Workspace:
         """Register a folder as a workspace because a person asked for it, wherever it lies.
 
@@ -171,6 +177,8 @@ class Registrar:
             return self._new_workspace(connection, folder, text)
         if (here.path, here.dev, here.inode) != (text, folder.dev, folder.inode):
             change = WorkspaceUpdate(path=text, dev=folder.dev, inode=folder.inode)
+            if here.path != text:
+                store.look_again(connection, here.project_id, here.workspace_id)
             here = workspaces.change(connection, here.workspace_id, change)
         projects.add_aliases(connection, here.project_id, folder.aliases)
         return here

@@ -1,0 +1,93 @@
+"""From raw events to doorbells: what a batch says about the folders it names.
+
+Linux only, like `sessiond.inotify`.
+"""
+
+import os
+
+from sessiond.folders import Folder, Kind, Owner
+from sessiond.inotify import GONE, IN_IGNORED, IN_ISDIR, IN_Q_OVERFLOW, IN_UNMOUNT, ITSELF, events_in, padded
+from sessiond.rings import Rings
+from sessiond.watches import Watches
+from sessionlib.state.layout import PLAN_FILE, RESEARCH_DIR, STATE_FILE
+
+_BELLS = frozenset({padded(STATE_FILE), padded(PLAN_FILE)})
+_STRUCTURAL = IN_ISDIR | ITSELF
+
+
+class Digest:
+    """Takes one batch of events in; wants the lock of the watches throughout.
+
+    Folders that went are forgotten as their events are read. Folders that came are looked at when the batch
+    is
+    over: what counts is what is there then, and a folder that was named five times is looked at once.
+
+    Attributes:
+        overflow: The kernel dropped events after this batch.
+        doubtful: Trees whose watches may not fit the disk any more for a reason no event explains
+            (unmounted).
+    """
+
+    def __init__(self, watches: Watches, rings: Rings) -> None:
+        self.overflow = False
+        self.doubtful: set[Owner] = set()
+        self._watches = watches
+        self._rings = rings
+        self._came: dict[tuple[Folder, str], None] = {}
+
+    def take(self, batch: bytes) -> None:
+        """Read a batch, ring for what changed, watch what is new."""
+        behind, rings = self._watches.behind, self._rings
+        for wd, mask, name in events_in(batch):
+            if name in _BELLS:
+                for folder in behind(wd):
+                    if folder.bell is not None:
+                        rings.session(folder.bell)
+            elif mask & _STRUCTURAL:
+                self._structural(wd, mask, name)
+            elif mask & IN_Q_OVERFLOW:
+                self.overflow = True
+        self._take_in_what_came()
+
+    def _structural(self, wd: int, mask: int, name: bytes) -> None:
+        folders = self._watches.behind(wd)
+        if mask & ITSELF:
+            for folder in folders:
+                self._itself(folder, mask)
+            if mask & IN_IGNORED:
+                self._watches.lost(wd)
+            return
+        text = os.fsdecode(name.rstrip(b"\0"))
+        for folder in folders:
+            self._subfolder(folder, text, gone=bool(mask & GONE))
+
+    def _itself(self, folder: Folder, mask: int) -> None:
+        tree = folder.owner
+        if folder.parent is None:
+            tree.drop(self._rings, "vanished")
+            self.doubtful.add(tree)
+        elif mask & IN_UNMOUNT and folder.kind <= Kind.ROOT:
+            # What was deleted or moved is told by its parent, too; a mount that went away is not.
+            self.doubtful.add(tree)
+
+    def _subfolder(self, folder: Folder, name: str, *, gone: bool) -> None:
+        if folder.kind is Kind.RUN or (folder.kind is Kind.SESSION and name != RESEARCH_DIR):
+            return
+        if gone:
+            self._came.pop((folder, name), None)
+            folder.owner.let_go(folder, name, self._rings)
+        elif folder.kind is Kind.CHAIN or not name.startswith("."):
+            self._came[folder, name] = None
+
+    def _take_in_what_came(self) -> None:
+        unexplored: dict[Owner, list[str]] = {}
+        for folder, name in self._came:
+            tree = folder.owner
+            if not tree.holds(folder):
+                continue
+            if folder.kind is Kind.CHAIN:
+                unexplored.setdefault(tree, []).append(folder.below(name))
+            else:
+                tree.take_in(folder, name, self._rings)
+        for tree, paths in unexplored.items():
+            tree.explore(paths, self._rings)

@@ -1,0 +1,207 @@
+"""From bytes to a JSON object, or to a sentence that says why not. Pure: no I/O.
+
+`decode` serves the mirror: fast, and its strings can be stored by any database. `parse_exactly` serves the
+manager: it keeps what `decode` has to replace, so that an edit does not destroy it.
+"""
+
+import codecs
+import json
+import re
+from pathlib import Path
+from typing import Any, NoReturn
+
+import orjson
+
+from sessionlib.errors import StateInvalidError
+
+MAX_DEPTH = 100
+"""Deepest nesting taken: parsers and databases disagree on theirs, so we stay below all of them."""
+
+_FOREIGN_MARKS = (
+    (codecs.BOM_UTF32_LE, "UTF-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
+_PLACEHOLDER = re.compile(r"\s*\{\{\s*([^{}]*?)\s*\}\}\s*")
+_PLACEHOLDER_KEYS = ("session_id", "topic", "created_at")
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+_ESCAPED_UNSTORABLE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+
+# All digits to "0": so a search in C finds long integers, twenty times as fast as a regular expression.
+_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
+_LONG_INTEGER = b"0" * 19  # the shortest that may not fit 64 bit, where orjson turns to floats
+
+_LITERAL_TAIL = 12
+"""Longest rest, in characters, that a cut-off literal, number or escape can be."""
+
+
+class _NotJsonError(ValueError):
+    """A value that Python's parser takes and JSON does not know."""
+
+
+def decode(data: bytes, *, session_dir: Path) -> dict[str, Any]:
+    r"""Turn the content of a state.json into a dict.
+
+    A BOM is accepted, of duplicate keys the last one wins, NUL characters and lone surrogates in strings
+    become U+FFFD (see `sanitized`).
+
+    Raises:
+        StateInvalidError: The bytes are no JSON object we can take; with `torn` set where they look like
+            half of a write.
+    """
+    body, suspicious = _prepared(data, session_dir)
+    if not suspicious:
+        try:
+            tree = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            tree = None  # the standard parser words it better, and takes lone surrogates
+        if tree is not None:
+            document = _document(tree, body, session_dir)
+            return _clean_object(document) if b"\\u0000" in body else document
+    document = _document(_strictly(body, session_dir), body, session_dir)
+    return _clean_object(document) if _ESCAPED_UNSTORABLE.search(body) else document
+
+
+def parse_exactly(data: bytes, *, session_dir: Path) -> dict[str, Any]:
+    """Turn the content of a state.json into a dict that keeps every character and every digit.
+
+    Raises:
+        StateInvalidError: As `decode`.
+    """
+    body, _ = _prepared(data, session_dir)
+    return _document(_strictly(body, session_dir), body, session_dir)
+
+
+def sanitized(data: bytes) -> bool:
+    """Tell whether `decode` replaces characters in these bytes (which it must be able to take)."""
+    if not _ESCAPED_UNSTORABLE.search(data):
+        return False
+    tree = json.loads(data.removeprefix(codecs.BOM_UTF8).decode())
+    return bool(_clean(tree) != tree)
+
+
+def _prepared(data: bytes, session_dir: Path) -> tuple[bytes, bool]:
+    """Return the bytes without a BOM, and whether they may hold integers orjson would bend."""
+    for mark, name in _FOREIGN_MARKS:
+        if data.startswith(mark):
+            raise StateInvalidError(f"is {name} text; UTF-8 is needed", session_dir=session_dir)
+    body = data.removeprefix(codecs.BOM_UTF8)
+    head = body[:4]
+    if not body.strip(b" \t\r\n\0"):
+        # Zeros are what some file systems leave of a file after a power cut.
+        raise StateInvalidError("is empty", session_dir=session_dir, torn=True)
+    if b"\0" in head:
+        raise StateInvalidError("is UTF-16 or UTF-32 text; UTF-8 is needed", session_dir=session_dir)
+    return body, _LONG_INTEGER in body.translate(_ZEROS)
+
+
+def _strictly(body: bytes, session_dir: Path) -> Any:
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        line = body.count(b"\n", 0, error.start) + 1
+        message = f"is not UTF-8: {error.reason} at byte {error.start} (line {line})"
+        torn = error.reason == "unexpected end of data"
+        raise StateInvalidError(message, session_dir=session_dir, torn=torn) from error
+    try:
+        return json.loads(text, parse_constant=_no_constant, parse_float=_finite, parse_int=_integer)
+    except json.JSONDecodeError as error:
+        message = f"is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
+        torn = _looks_torn(text, error)
+        raise StateInvalidError(message, session_dir=session_dir, torn=torn) from error
+    except _NotJsonError as error:
+        raise StateInvalidError(f"is not JSON: {error}", session_dir=session_dir) from error
+    except RecursionError as error:
+        raise _too_deep(session_dir) from error
+
+
+def _looks_torn(text: str, error: json.JSONDecodeError) -> bool:
+    """Tell whether the text ends where something was still to come."""
+    end = len(text.rstrip())
+    if error.msg.startswith("Unterminated string") or error.pos >= end:
+        return True
+    return end - error.pos <= _LITERAL_TAIL and not text[:end].endswith(("}", "]"))
+
+
+def _no_constant(name: str) -> NoReturn:
+    message = f"{name} is no JSON number"
+    raise _NotJsonError(message)
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if number in {float("inf"), float("-inf")}:
+        message = f"the number {digits[:20]} is too large"
+        raise _NotJsonError(message)
+    return number
+
+
+def _integer(digits: str) -> int:
+    try:
+        return int(digits)
+    except ValueError:
+        message = f"an integer of {len(digits):,} digits is too long"
+        raise _NotJsonError(message) from None
+
+
+def _document(tree: Any, body: bytes, session_dir: Path) -> dict[str, Any]:
+    if not isinstance(tree, dict):
+        message = f"holds {json_kind(tree)} at the top level, not an object"
+        raise StateInvalidError(message, session_dir=session_dir)
+    _check_depth(tree, body, session_dir)
+    for key in _PLACEHOLDER_KEYS:
+        value = tree.get(key)
+        if isinstance(value, str) and value.lstrip()[:2] == "{{" and (m := _PLACEHOLDER.fullmatch(value)):
+            message = f"is an unfilled template: {key} is still {{{{{m[1]}}}}}"
+            raise StateInvalidError(message, session_dir=session_dir)
+    return tree
+
+
+def _check_depth(tree: Any, body: bytes, session_dir: Path) -> None:
+    # Counting is much cheaper than walking, and settles it for nearly every document.
+    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
+        return
+    level = [tree]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for node in level
+            for child in (node.values() if type(node) is dict else node)
+            if type(child) is dict or type(child) is list
+        ]
+        if not level:
+            return
+    raise _too_deep(session_dir)
+
+
+def _too_deep(session_dir: Path) -> StateInvalidError:
+    return StateInvalidError(f"is nested deeper than {MAX_DEPTH} levels", session_dir=session_dir)
+
+
+def _clean_object(document: dict[str, Any]) -> dict[str, Any]:
+    return {_clean(key): _clean(value) for key, value in document.items()}
+
+
+def _clean(node: Any) -> Any:
+    """Replace what no database stores; the depth was checked, so the recursion ends."""
+    if isinstance(node, str):
+        return _UNSTORABLE.sub("\ufffd", node)
+    if isinstance(node, dict):
+        return {_clean(key): _clean(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_clean(value) for value in node]
+    return node
+
+
+def json_kind(value: object) -> str:
+    """Name the kind of a JSON value for a person; 100 and 1e2 are both a number."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, str):
+        return "a string"
+    if isinstance(value, (int, float)):
+        return "a number"
+    return "a list" if isinstance(value, list) else "an object"

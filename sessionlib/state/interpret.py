@@ -1,0 +1,293 @@
+"""What a document of any generation says, field by field, each with its own fallbacks.
+
+The generation is told by keys, and only reported: hybrids exist, so no field is read on its word. Nothing in
+any JSON object makes `interpret` raise; what does not fit is left out and noted.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sessionlib.models.base import Phase, SessionType, Status
+from sessionlib.state.coerce import Notes, entries, integer, is_remark, mapping, moment, text
+from sessionlib.state.content import (
+    Commit,
+    Decision,
+    DocUpdate,
+    Link,
+    ResearchRun,
+    SessionContent,
+)
+from sessionlib.state.progress import list_checkpoints, outline, read_progress
+
+TIMED_PHASES = (Phase.SPEC, Phase.PLAN, Phase.BUILD, Phase.DOCS)
+"""The phases with a start and an end; ``complete`` is where a session rests."""
+
+DONE_WORDS = ("complete", "completed")
+V1_MARKS = ("phases", "plan_state", "goals", "open_questions", "key_decisions", "research_artifacts")
+V2_MARKS = ("phase_history", "build_progress")
+DECISION_LISTS = ("key_decisions", "decisions")
+DECISION_TITLES = ("decision", "title")
+DECISION_TIMES = ("date", "made_at", "decided_at", "created_at")
+
+_PHASE_WORDS = frozenset(Phase)
+_STATUS_WORDS = frozenset(Status)
+_TYPE_WORDS = frozenset(SessionType)
+_EDGES = tuple(
+    (phase.value, f"{phase}_{edge}_at", keys)
+    for phase in TIMED_PHASES
+    for edge, keys in (("started", ("started_at",)), ("completed", ("finalized_at", "completed_at")))
+)
+_MET_OF_TOTAL = re.compile(r"\s*([0-9]{1,9})\s*(?:of|/)\s*([0-9]{1,9})\s*")
+
+
+def interpret(
+    state: dict[str, Any],
+    plan: dict[str, Any] | None = None,
+    research: Sequence[tuple[str, dict[str, Any]]] = (),
+) -> SessionContent:
+    """Say what a session's documents mean.
+
+    Args:
+        state: The decoded state.json.
+        plan: The decoded plan.json; None when it is missing or broken.
+        research: (research id, decoded state.json) of each research run.
+
+    Returns:
+        The content; equal for equal documents, whatever the order of their keys.
+    """
+    notes = Notes()
+    phase = _word(state, "current_phase", _PHASE_WORDS, notes)
+    status = _word(state, "status", _STATUS_WORDS, notes)
+    history = _phase_history(state, notes)
+    plan_outline = outline(plan)
+    progress = read_progress(state, plan_outline, notes)
+    git = mapping(state.get("git"), notes, "git")
+    updated_at = moment(state.get("updated_at"), notes, "updated_at")
+    commits = _commits(state, notes)
+    return SessionContent(
+        declared_id=text(state.get("session_id"), notes, "session_id"),
+        topic=text(state.get("topic"), notes, "topic"),
+        description=text(state.get("description"), notes, "description"),
+        session_type=_word(state, "session_type", _TYPE_WORDS, notes),
+        current_phase=phase,
+        status=status,
+        effective_status=status
+        or (Status.COMPLETE.value if phase == Phase.COMPLETE else Status.ACTIVE.value),
+        build_finished=_build_finished(state, history, progress.total, len(progress.completed)),
+        phase_history=history,
+        checkpoints_total=progress.total,
+        checkpoints_total_source=progress.source,
+        checkpoints_completed_ids=progress.completed,
+        current_checkpoint=progress.current,
+        git_branch=text(git.get("branch"), notes, "git.branch"),
+        git_worktree=text(git.get("worktree"), notes, "git.worktree"),
+        git_base_branch=text(git.get("base_branch"), notes, "git.base_branch"),
+        prior_session_slug=text(state.get("prior_session"), notes, "prior_session"),
+        parent_session_slug=text(state.get("parent_session"), notes, "parent_session"),
+        created_at=moment(state.get("created_at"), notes, "created_at"),
+        updated_at=updated_at,
+        generation=generation_of(state),
+        checkpoints=list_checkpoints(progress, plan_outline, notes),
+        commits=commits,
+        decisions=_decisions(state, notes),
+        doc_updates=_doc_updates(state, notes),
+        research_runs=_research_runs(state, research, notes),
+        links=_links(state, notes),
+        stamps=_stamps(updated_at, history, commits),
+        warnings=notes.all(),
+    )
+
+
+def generation_of(state: dict[str, Any]) -> str:
+    """Tell ``v1``, ``v2`` and ``hybrid`` apart by their keys; ``$schema`` is free text and often absent."""
+    if not any(key in state for key in V2_MARKS):
+        return "v1"
+    return "hybrid" if any(key in state for key in V1_MARKS) else "v2"
+
+
+def _word(state: dict[str, Any], key: str, known: frozenset[str], notes: Notes) -> str | None:
+    word = text(state.get(key), notes, key)
+    if word is not None and word not in known:
+        notes.add(key, f"is an unknown word: {word[:40]!r}")
+    return word
+
+
+def _phase_history(state: dict[str, Any], notes: Notes) -> dict[str, datetime]:
+    history = mapping(state.get("phase_history"), notes, "phase_history")
+    phases = mapping(state.get("phases"), notes, "phases")
+    found = {}
+    for phase, key, older_keys in _EDGES:
+        value = moment(history.get(key), notes, f"phase_history.{key}")
+        if value is None and phases:
+            older = phases.get(phase)
+            if isinstance(older, dict):
+                value = _first_moment(older, older_keys, notes, f"phases.{phase}")
+        if value is not None:
+            found[key] = value
+    return found
+
+
+def _first_moment(holder: dict[str, Any], keys: tuple[str, ...], notes: Notes, path: str) -> datetime | None:
+    for key in keys:
+        if (raw := holder.get(key)) is not None and (value := moment(raw, notes, f"{path}.{key}")):
+            return value
+    return None
+
+
+def _build_finished(
+    state: dict[str, Any], history: dict[str, datetime], total: int | None, done: int
+) -> bool:
+    if "build_completed_at" in history or (total and done >= total):
+        return True
+    phases = state.get("phases")
+    build = phases.get("build") if isinstance(phases, dict) else None
+    return isinstance(build, dict) and build.get("status") in DONE_WORDS
+
+
+def _stamps(
+    updated_at: datetime | None, history: dict[str, datetime], commits: tuple[Commit, ...]
+) -> tuple[datetime, ...]:
+    found = {*history.values(), *(commit.created_at for commit in commits), updated_at}
+    return tuple(sorted(stamp for stamp in found if stamp is not None))
+
+
+def _objects(
+    state: dict[str, Any], key: str, notes: Notes, *, word: str | None = None
+) -> list[tuple[str, dict[str, Any]]]:
+    """Return (path, object) of a list's entries; with `word`, a bare string stands for {word: string}."""
+    found = []
+    for position, entry in enumerate(entries(state.get(key), notes, key)):
+        path = f"{key}[{position}]"
+        if isinstance(entry, dict):
+            if not is_remark(entry):
+                found.append((path, entry))
+        elif word is not None and isinstance(entry, str):
+            found.append((path, {word: entry}))
+        elif entry is not None:
+            notes.add(path, "is not an object; left out")
+    return found
+
+
+def _first_text(entry: dict[str, Any], keys: tuple[str, ...], notes: Notes, path: str) -> str | None:
+    for key in keys:
+        if (raw := entry.get(key)) and (value := text(raw, notes, f"{path}.{key}")):
+            return value
+    return None
+
+
+def _commits(state: dict[str, Any], notes: Notes) -> tuple[Commit, ...]:
+    found = []
+    for path, entry in _objects(state, "commits", notes, word="sha"):
+        sha = text(entry.get("sha"), notes, f"{path}.sha")
+        if not sha:
+            notes.add(path, "has no sha; left out")
+            continue
+        checkpoint = integer(entry.get("checkpoint"), notes, f"{path}.checkpoint")
+        if checkpoint is None:
+            checkpoint = integer(entry.get("checkpoint_id"), notes, f"{path}.checkpoint_id")
+        message = text(entry.get("message"), notes, f"{path}.message") or ""
+        created_at = moment(entry.get("created_at"), notes, f"{path}.created_at")
+        found.append(Commit(sha, message, checkpoint, created_at))
+    return tuple(found)
+
+
+def _decisions(state: dict[str, Any], notes: Notes) -> tuple[Decision, ...]:
+    found = []
+    for key in DECISION_LISTS:
+        for path, entry in _objects(state, key, notes, word="decision"):
+            title = _first_text(entry, DECISION_TITLES, notes, path)
+            if title is None:
+                notes.add(path, "has neither decision nor title; left out")
+                continue
+            rationale = text(entry.get("rationale"), notes, f"{path}.rationale")
+            source = text(entry.get("source"), notes, f"{path}.source")
+            decided_at = _first_moment(entry, DECISION_TIMES, notes, path)
+            found.append(Decision(title, rationale, decided_at, source))
+    return tuple(found)
+
+
+def _doc_updates(state: dict[str, Any], notes: Notes) -> tuple[DocUpdate, ...]:
+    return tuple(
+        DocUpdate(
+            kind=text(entry.get("type"), notes, f"{path}.type"),
+            path=text(entry.get("path"), notes, f"{path}.path"),
+            description=text(entry.get("description"), notes, f"{path}.description"),
+            created_at=moment(entry.get("created_at"), notes, f"{path}.created_at"),
+        )
+        for path, entry in _objects(state, "doc_updates", notes, word="path")
+    )
+
+
+def _links(state: dict[str, Any], notes: Notes) -> tuple[Link, ...]:
+    found: dict[tuple[str, str, str | None], Link] = {}
+    for path, entry in _objects(state, "conversations", notes):
+        client = text(entry.get("client"), notes, f"{path}.client")
+        native_id = text(entry.get("native_id"), notes, f"{path}.native_id")
+        agent = text(entry.get("agent_native_id"), notes, f"{path}.agent_native_id")
+        if not client or not native_id:
+            notes.add(path, "names no conversation; left out")
+            continue
+        linked_at = moment(entry.get("linked_at"), notes, f"{path}.linked_at")
+        source = text(entry.get("source"), notes, f"{path}.source")
+        # A link holds from its time on, so of two equal ones the first says it all.
+        found.setdefault((client, native_id, agent), Link(client, native_id, agent, linked_at, source))
+    return tuple(found.values())
+
+
+def _research_runs(
+    state: dict[str, Any], research: Sequence[tuple[str, dict[str, Any]]], notes: Notes
+) -> tuple[ResearchRun, ...]:
+    """Return the runs that have a folder, then those that only the session's own list knows."""
+    found = {
+        research_id: _research_run(research_id, run, notes, f"research/{research_id}")
+        for research_id, run in research
+    }
+    for path, entry in _objects(state, "research_artifacts", notes, word="path"):
+        research_id = text(entry.get("research_id"), notes, f"{path}.research_id")
+        if research_id and research_id not in found:
+            found[research_id] = _listed_run(research_id, entry, notes, path)
+    return tuple(found.values())
+
+
+def _research_run(research_id: str, run: dict[str, Any], notes: Notes, path: str) -> ResearchRun:
+    trace = mapping(run.get("execution_trace"), notes, f"{path}.execution_trace")
+    where = f"{path}.execution_trace.criteria_completion"
+    criteria = mapping(trace.get("criteria_completion"), notes, where)
+    met = integer(criteria.get("met"), notes, f"{where}.met")
+    total = integer(criteria.get("total"), notes, f"{where}.total")
+    if met is None and total is None:
+        plan = mapping(run.get("research_plan"), notes, f"{path}.research_plan")
+        where = f"{path}.research_plan.success_criteria"
+        wanted = entries(plan.get("success_criteria"), notes, where)
+        if wanted:
+            total = len(wanted)
+            met = sum(1 for one in wanted if isinstance(one, dict) and one.get("met") is True)
+    return ResearchRun(
+        research_id=research_id,
+        request=text(run.get("request"), notes, f"{path}.request"),
+        status=text(run.get("status"), notes, f"{path}.status"),
+        complexity_tier=text(run.get("complexity_tier"), notes, f"{path}.complexity_tier"),
+        created_at=moment(run.get("created_at"), notes, f"{path}.created_at"),
+        completed_at=moment(run.get("completed_at"), notes, f"{path}.completed_at"),
+        criteria_met=met,
+        criteria_total=total,
+        declared_id=text(run.get("id"), notes, f"{path}.id"),
+    )
+
+
+def _listed_run(research_id: str, entry: dict[str, Any], notes: Notes, path: str) -> ResearchRun:
+    said = text(entry.get("success_criteria_met"), notes, f"{path}.success_criteria_met")
+    match = _MET_OF_TOTAL.fullmatch(said) if said else None
+    return ResearchRun(
+        research_id=research_id,
+        request=None,
+        status=None,
+        complexity_tier=text(entry.get("complexity_tier"), notes, f"{path}.complexity_tier"),
+        created_at=moment(entry.get("created_at"), notes, f"{path}.created_at"),
+        completed_at=None,
+        criteria_met=int(match[1]) if match else None,
+        criteria_total=int(match[2]) if match else None,
+        declared_id=None,
+    )

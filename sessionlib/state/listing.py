@@ -1,0 +1,92 @@
+"""The sessions of one sessions root: a list that is either complete or says that it is not.
+
+To take "I could not read" for "it is gone" would wipe a mirror. So each refusal of the operating system is
+named, and leaves `Listing.complete` false.
+"""
+# Os calls with string paths: this is the path walked for every session at every reconcile.
+# ruff: noqa: PTH116
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from sessionlib.errors import StateNotFoundError
+from sessionlib.state.looks import ABSENT_ERRORS, Look, look_at, signed64
+
+_NOTHING_KNOWN: Mapping[str, Look] = MappingProxyType({})
+WHOLE_ROOT = "."
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What one pass over a sessions root has seen.
+
+    Attributes:
+        sessions: The look at each session, by its folder's name. Names may hold lone surrogates (bytes that
+            are not UTF-8, see ``os.fsdecode``); escape them before they go into a database or a log.
+        pending: Folders that have no state.json yet.
+        complete: Whether all there is was seen; only then does absence mean anything.
+        problems: (folder name, or ``.`` for the root; what the operating system said).
+        identity: (device, inode) of the root folder, signed 64 bit; None when it could not be asked.
+    """
+
+    sessions: dict[str, Look]
+    pending: tuple[str, ...]
+    complete: bool
+    problems: tuple[tuple[str, str], ...]
+    identity: tuple[int, int] | None
+
+
+def list_sessions(root_dir: Path, known: Mapping[str, Look] = _NOTHING_KNOWN) -> Listing:
+    """Look at every session of a root: its direct subfolders, without links and dot-folders.
+
+    Args:
+        root_dir: The sessions root.
+        known: The looks stored last time, by folder name; with them a quiet session costs two stats.
+
+    Raises:
+        StateNotFoundError: The root is not there, or is no folder.
+    """
+    root = os.fspath(root_dir)
+    sessions: dict[str, Look] = {}
+    pending: list[str] = []
+    problems: list[tuple[str, str]] = []
+    identity: tuple[int, int] | None = None
+    try:
+        identity = _identity(root)
+        for name in _folders(root):
+            try:
+                seen = look_at(f"{root}/{name}", known.get(name))
+            except ABSENT_ERRORS:
+                continue  # gone since it was listed
+            except OSError as error:
+                problems.append((name, error.strerror or str(error)))
+                continue
+            if seen is None:
+                pending.append(name)
+            else:
+                sessions[name] = seen
+        if _identity(root) != identity:
+            problems.append((WHOLE_ROOT, "was replaced while it was listed"))
+    except ABSENT_ERRORS as error:
+        message = f"no sessions folder at {root_dir}"
+        raise StateNotFoundError(message, session_dir=Path(root_dir)) from error
+    except OSError as error:
+        problems.append((WHOLE_ROOT, error.strerror or str(error)))
+    return Listing(sessions, tuple(pending), not problems, tuple(problems), identity)
+
+
+def _identity(root: str) -> tuple[int, int]:
+    result = os.stat(root)
+    return signed64(result.st_dev), signed64(result.st_ino)
+
+
+def _folders(root: str) -> list[str]:
+    with os.scandir(root) as entries:
+        return sorted(
+            entry.name
+            for entry in entries
+            if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
+        )
