@@ -50,8 +50,9 @@ def _free_port() -> int:
 class PostgresServer:
     """One cluster in a folder of its own, reachable over a Unix socket and on loopback."""
 
-    def __init__(self, binaries: Path) -> None:
+    def __init__(self, binaries: Path, *, durable: bool = False) -> None:
         self.binaries = binaries
+        self.durable = durable
         self.home = Path(tempfile.mkdtemp(prefix="sessiond-pg-"))
         self.port = _free_port()
         self._user: str | None = None
@@ -82,9 +83,9 @@ class PostgresServer:
             "port": str(self.port),
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": str(self.home),
-            "fsync": "off",
+            "fsync": "on" if self.durable else "off",
             "synchronous_commit": "on",
-            "full_page_writes": "off",
+            "full_page_writes": "on" if self.durable else "off",
             "max_connections": "200",
             "shared_buffers": "128MB",
             "jit": "off",

@@ -1,0 +1,143 @@
+"""Reconcile rounds: what is asked for is done, coalesced, repeated, and survives every failure."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from sessiond.rounds import EVERYTHING, Rounds, Steps
+from sessionlib.errors import DatabaseUnavailableError
+from sessionlib.sync.places import Place
+from sessionlib.sync.reconcile import Report
+from sessionlib.sync.ticket import Ticket
+
+NOBODY = UUID(int=0)
+A, B = Path("/p/a"), Path("/p/b")
+
+
+class Fake:
+    """Steps that record what was reconciled, and can be told to fail."""
+
+    def __init__(self) -> None:
+        self.done: list[Path] = []
+        self.vouched = 0
+        self.failures: list[Exception] = []
+        self.reports: dict[Path, dict[str, Any]] = {}
+        self.settled = True
+
+    def steps(self) -> Steps:
+        """Return the steps to hand to Rounds."""
+        return Steps(
+            discover=lambda: [A, B],
+            place_of=lambda path: Place(NOBODY, NOBODY, path.parent, path.name, path),
+            reconcile=self.reconcile,
+            vouch=self.vouch,
+            settled=lambda: self.settled,
+        )
+
+    def vouch(self) -> None:
+        """Count a heartbeat."""
+        self.vouched += 1
+
+    def reconcile(self, place: Place) -> Report:
+        """Record a comparison, or fail as told."""
+        if self.failures:
+            raise self.failures.pop(0)
+        self.done.append(place.path)
+        return Report(place, **self.reports.pop(place.path, {}))
+
+
+@pytest.fixture
+def fake() -> Fake:
+    """The steps of this test."""
+    return Fake()
+
+
+@pytest.fixture
+def rounds(fake: Fake) -> Iterator[Rounds]:
+    """Rounds that run, with a timer far away."""
+    made = Rounds(fake.steps(), interval=3600)
+    made.start()
+    yield made
+    made.stop()
+
+
+Wait = Callable[..., None]
+
+
+def test_the_start_compares_everything_and_vouches(fake: Fake, rounds: Rounds, wait_until: Wait) -> None:
+    """The first round goes over all roots, and the heartbeat follows it."""
+    del rounds
+    wait_until(lambda: fake.done == [A, B] and fake.vouched == 1)
+
+
+def test_one_root_can_be_asked_for(fake: Fake, rounds: Rounds, wait_until: Wait) -> None:
+    """A request compares just its root, without another heartbeat."""
+    wait_until(lambda: fake.vouched == 1)
+    rounds.request(B, "overflow")
+    wait_until(lambda: fake.done == [A, B, B])
+    assert fake.vouched == 1
+
+
+def test_an_absence_is_confirmed_by_a_later_look(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch, wait_until: Wait
+) -> None:
+    """A root with newly absent folders is compared once more by itself."""
+    monkeypatch.setattr("sessiond.rounds._CONFIRM_SECONDS", 0.05)
+    fake.reports[A] = {"absent": 2}
+    rounds = Rounds(fake.steps(), interval=3600)
+    rounds.start()
+    wait_until(lambda: fake.done == [A, B, A])
+    rounds.stop()
+
+
+def test_a_database_failure_postpones_the_round(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch, wait_until: Wait
+) -> None:
+    """While the database is down the request is kept and done later."""
+    monkeypatch.setattr("sessiond.rounds._DATABASE_RETRY", 0.02)
+    fake.failures = [DatabaseUnavailableError("down"), DatabaseUnavailableError("down")]
+    rounds = Rounds(fake.steps(), interval=3600)
+    rounds.start()
+    wait_until(lambda: fake.done == [A, B])
+    rounds.stop()
+
+
+def test_the_thread_survives_a_defect(
+    fake: Fake, rounds: Rounds, wait_until: Wait, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An unexpected exception is logged with its traceback, and the next request is served."""
+    wait_until(lambda: fake.vouched == 1)
+    fake.failures = [ZeroDivisionError("a defect")]
+    rounds.request(A, "overflow")
+    wait_until(lambda: "round failed" in caplog.text)
+    rounds.request(B, "overflow")
+    wait_until(lambda: fake.done == [A, B, B])
+
+
+def test_the_timer_repeats_the_round(fake: Fake, wait_until: Wait) -> None:
+    """Everything is compared again after each interval."""
+    rounds = Rounds(fake.steps(), interval=0.05)
+    rounds.start()
+    wait_until(lambda: fake.done.count(A) >= 4)
+    rounds.stop()
+
+
+def test_no_heartbeat_while_work_is_queued(fake: Fake, wait_until: Wait) -> None:
+    """The mirror is vouched for only once what a round has queued is synced."""
+    ticket = Ticket(1)
+    fake.reports[A] = {"ticket": ticket}
+    rounds = Rounds(fake.steps(), interval=3600)
+    rounds.start()
+    wait_until(lambda: fake.done == [A, B])
+    assert fake.vouched == 0
+    ticket.done("written")
+    wait_until(lambda: fake.vouched == 1)
+    rounds.stop()
+
+
+def test_everything_stands_for_all_roots() -> None:
+    """The constant is no path that a root could have."""
+    assert not EVERYTHING.is_absolute()
