@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -10,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import psycopg
 
 
 @dataclass
@@ -92,3 +95,12 @@ def asked(environ: Mapping[str, str], *arguments: str) -> list[dict[str, Any]]:
     assert done.returncode == 0, f"{arguments}: {done.stderr}"
     rows: list[dict[str, Any]] = json.loads(done.stdout)["rows"]
     return rows
+
+
+def direct(url: str, statement: str) -> list[tuple[Any, ...]]:
+    """Ask the database without any of our code."""
+    if url.startswith("sqlite"):
+        with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+            return connection.execute(statement).fetchall()
+    with psycopg.connect(url) as connected:
+        return connected.execute(statement).fetchall()  # type: ignore[call-overload]
