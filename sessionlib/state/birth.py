@@ -17,7 +17,7 @@ def first_draft(session_dir: Path, session_type: str, phase: str | None, now: st
         StateRefusedError: There is no such session type.
         PhaseNotAllowedError: A session of this type does not begin with this phase.
     """
-    if session_type not in {known.value for known in SessionType}:
+    if session_type not in list(SessionType):
         message = f"there is no session type {session_type!r}"
         hint = f"choose one of: {', '.join(SessionType)}"
         raise StateRefusedError(message, session_dir=session_dir, hint=hint)

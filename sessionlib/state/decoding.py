@@ -8,15 +8,17 @@ import codecs
 import json
 import re
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import orjson
 
 from sessionlib.errors import StateInvalidError
+from sessionlib.state.layout import STATE_FILE
 
 MAX_DEPTH = 100
 """Deepest nesting taken: parsers and databases disagree on theirs, so we stay below all of them."""
 
+_TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels"
 _FOREIGN_MARKS = (
     (codecs.BOM_UTF32_LE, "UTF-32"),
     (codecs.BOM_UTF32_BE, "UTF-32"),
@@ -40,26 +42,42 @@ class _NotJsonError(ValueError):
     """A value that Python's parser takes and JSON does not know."""
 
 
-def decode(data: bytes, *, session_dir: Path) -> dict[str, Any]:
+class _Source(NamedTuple):
+    """What is read, for the words of an error."""
+
+    session_dir: Path
+    name: str
+
+    def refuse(self, problem: str, *, torn: bool = False) -> StateInvalidError:
+        return StateInvalidError(f"{self.name} {problem}", session_dir=self.session_dir, torn=torn)
+
+
+def decode(data: bytes, *, session_dir: Path, name: str = STATE_FILE) -> dict[str, Any]:
     r"""Turn the content of a state.json into a dict.
 
     A BOM is accepted, of duplicate keys the last one wins, NUL characters and lone surrogates in strings
     become U+FFFD (see `sanitized`).
 
+    Args:
+        data: The file's bytes.
+        session_dir: For errors.
+        name: The input's name, for errors: plan.json and research runs are decoded alike.
+
     Raises:
         StateInvalidError: The bytes are no JSON object we can take; with `torn` set where they look like
             half of a write.
     """
-    body, suspicious = _prepared(data, session_dir)
-    if not suspicious:
+    source = _Source(session_dir, name)
+    body = _body(data, source)
+    if _LONG_INTEGER not in body.translate(_ZEROS):
         try:
             tree = orjson.loads(body)
         except orjson.JSONDecodeError:
             tree = None  # the standard parser words it better, and takes lone surrogates
         if tree is not None:
-            document = _document(tree, body, session_dir)
+            document = _document(tree, body, source)
             return _clean_object(document) if b"\\u0000" in body else document
-    document = _document(_strictly(body, session_dir), body, session_dir)
+    document = _document(_strictly(body, source), body, source)
     return _clean_object(document) if _ESCAPED_UNSTORABLE.search(body) else document
 
 
@@ -69,8 +87,9 @@ def parse_exactly(data: bytes, *, session_dir: Path) -> dict[str, Any]:
     Raises:
         StateInvalidError: As `decode`.
     """
-    body, _ = _prepared(data, session_dir)
-    return _document(_strictly(body, session_dir), body, session_dir)
+    source = _Source(session_dir, STATE_FILE)
+    body = _body(data, source)
+    return _document(_strictly(body, source), body, source)
 
 
 def sanitized(data: bytes) -> bool:
@@ -81,39 +100,38 @@ def sanitized(data: bytes) -> bool:
     return bool(_clean(tree) != tree)
 
 
-def _prepared(data: bytes, session_dir: Path) -> tuple[bytes, bool]:
-    """Return the bytes without a BOM, and whether they may hold integers orjson would bend."""
-    for mark, name in _FOREIGN_MARKS:
+def _body(data: bytes, source: _Source) -> bytes:
+    """Return the bytes without a BOM."""
+    for mark, encoding in _FOREIGN_MARKS:
         if data.startswith(mark):
-            raise StateInvalidError(f"is {name} text; UTF-8 is needed", session_dir=session_dir)
+            problem = f"is {encoding} text; UTF-8 is needed"
+            raise source.refuse(problem)
     body = data.removeprefix(codecs.BOM_UTF8)
-    head = body[:4]
     if not body.strip(b" \t\r\n\0"):
         # Zeros are what some file systems leave of a file after a power cut.
-        raise StateInvalidError("is empty", session_dir=session_dir, torn=True)
-    if b"\0" in head:
-        raise StateInvalidError("is UTF-16 or UTF-32 text; UTF-8 is needed", session_dir=session_dir)
-    return body, _LONG_INTEGER in body.translate(_ZEROS)
+        raise source.refuse("is empty", torn=True)
+    if b"\0" in body[:4]:
+        raise source.refuse("is UTF-16 or UTF-32 text; UTF-8 is needed")
+    return body
 
 
-def _strictly(body: bytes, session_dir: Path) -> Any:
+def _strictly(body: bytes, source: _Source) -> Any:
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
         line = body.count(b"\n", 0, error.start) + 1
-        message = f"is not UTF-8: {error.reason} at byte {error.start} (line {line})"
-        torn = error.reason == "unexpected end of data"
-        raise StateInvalidError(message, session_dir=session_dir, torn=torn) from error
+        problem = f"is not UTF-8: {error.reason} at byte {error.start} (line {line})"
+        raise source.refuse(problem, torn=error.reason == "unexpected end of data") from error
     try:
         return json.loads(text, parse_constant=_no_constant, parse_float=_finite, parse_int=_integer)
     except json.JSONDecodeError as error:
-        message = f"is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
-        torn = _looks_torn(text, error)
-        raise StateInvalidError(message, session_dir=session_dir, torn=torn) from error
+        problem = f"is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
+        raise source.refuse(problem, torn=_looks_torn(text, error)) from error
     except _NotJsonError as error:
-        raise StateInvalidError(f"is not JSON: {error}", session_dir=session_dir) from error
+        problem = f"is not JSON: {error}"
+        raise source.refuse(problem) from error
     except RecursionError as error:
-        raise _too_deep(session_dir) from error
+        raise source.refuse(_TOO_DEEP) from error
 
 
 def _looks_torn(text: str, error: json.JSONDecodeError) -> bool:
@@ -145,24 +163,23 @@ def _integer(digits: str) -> int:
         raise _NotJsonError(message) from None
 
 
-def _document(tree: Any, body: bytes, session_dir: Path) -> dict[str, Any]:
+def _document(tree: Any, body: bytes, source: _Source) -> dict[str, Any]:
     if not isinstance(tree, dict):
-        message = f"holds {json_kind(tree)} at the top level, not an object"
-        raise StateInvalidError(message, session_dir=session_dir)
-    _check_depth(tree, body, session_dir)
+        problem = f"holds {json_kind(tree)} at the top level, not an object"
+        raise source.refuse(problem)
+    # Counting is much cheaper than walking, and settles it for nearly every document.
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _is_too_deep(tree):
+        raise source.refuse(_TOO_DEEP)
     for key in _PLACEHOLDER_KEYS:
         value = tree.get(key)
         if isinstance(value, str) and value.lstrip()[:2] == "{{" and (m := _PLACEHOLDER.fullmatch(value)):
-            message = f"is an unfilled template: {key} is still {{{{{m[1]}}}}}"
-            raise StateInvalidError(message, session_dir=session_dir)
+            problem = f"is an unfilled template: {key} is still {{{{{m[1]}}}}}"
+            raise source.refuse(problem)
     return tree
 
 
-def _check_depth(tree: Any, body: bytes, session_dir: Path) -> None:
-    # Counting is much cheaper than walking, and settles it for nearly every document.
-    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
-        return
-    level = [tree]
+def _is_too_deep(tree: dict[str, Any]) -> bool:
+    level: list[Any] = [tree]
     for _ in range(MAX_DEPTH):
         level = [
             child
@@ -171,12 +188,8 @@ def _check_depth(tree: Any, body: bytes, session_dir: Path) -> None:
             if type(child) is dict or type(child) is list
         ]
         if not level:
-            return
-    raise _too_deep(session_dir)
-
-
-def _too_deep(session_dir: Path) -> StateInvalidError:
-    return StateInvalidError(f"is nested deeper than {MAX_DEPTH} levels", session_dir=session_dir)
+            return False
+    return True
 
 
 def _clean_object(document: dict[str, Any]) -> dict[str, Any]:

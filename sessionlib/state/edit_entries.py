@@ -29,6 +29,7 @@ def add_commit(draft: Draft, sha: str, message: str, checkpoint: int | None) -> 
     if not _is_sha(sha):
         problem = f"{sha!r} is no commit id: 7 to 64 hexadecimal digits are"
         raise draft.refuse(problem)
+    message = draft.optional("message", message) or ""
     _check_checkpoint(draft, checkpoint)
     commits = draft.listing("commits")
     known = next((entry for entry in commits if _is_commit(entry, sha)), None)
@@ -134,7 +135,7 @@ def set_status(draft: Draft, status: str) -> None:
     Raises:
         StateRefusedError: There is no such status.
     """
-    if status not in {known.value for known in Status}:
+    if status not in list(Status):
         message = f"there is no status {status!r}"
         raise draft.refuse(message, f"choose one of: {', '.join(Status)}")
     draft.document["status"] = str(status)

@@ -5,7 +5,7 @@ any JSON object makes `interpret` raise; what does not fit is left out and noted
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -35,7 +35,7 @@ _PHASE_WORDS = frozenset(Phase)
 _STATUS_WORDS = frozenset(Status)
 _TYPE_WORDS = frozenset(SessionType)
 _EDGES = tuple(
-    (phase.value, f"{phase}_{edge}_at", keys)
+    (phase.value, f"{phase}_{edge}_at", f"phase_history.{phase}_{edge}_at", keys)
     for phase in TIMED_PHASES
     for edge, keys in (("started", ("started_at",)), ("completed", ("finalized_at", "completed_at")))
 )
@@ -118,8 +118,8 @@ def _phase_history(state: dict[str, Any], notes: Notes) -> dict[str, datetime]:
     history = mapping(state.get("phase_history"), notes, "phase_history")
     phases = mapping(state.get("phases"), notes, "phases")
     found = {}
-    for phase, key, older_keys in _EDGES:
-        value = moment(history.get(key), notes, f"phase_history.{key}")
+    for phase, key, path, older_keys in _EDGES:
+        value = moment(history.get(key), notes, path)
         if value is None and phases:
             older = phases.get(phase)
             if isinstance(older, dict):
@@ -155,19 +155,17 @@ def _stamps(
 
 def _objects(
     state: dict[str, Any], key: str, notes: Notes, *, word: str | None = None
-) -> list[tuple[str, dict[str, Any]]]:
-    """Return (path, object) of a list's entries; with `word`, a bare string stands for {word: string}."""
-    found = []
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (path, object) of a list's entries; with `word`, a bare string stands for {word: string}."""
     for position, entry in enumerate(entries(state.get(key), notes, key)):
         path = f"{key}[{position}]"
         if isinstance(entry, dict):
             if not is_remark(entry):
-                found.append((path, entry))
+                yield path, entry
         elif word is not None and isinstance(entry, str):
-            found.append((path, {word: entry}))
+            yield path, {word: entry}
         elif entry is not None:
             notes.add(path, "is not an object; left out")
-    return found
 
 
 def _first_text(entry: dict[str, Any], keys: tuple[str, ...], notes: Notes, path: str) -> str | None:

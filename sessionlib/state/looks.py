@@ -47,8 +47,8 @@ class Signature(NamedTuple):
         """Take the signature from a stat, each number wrapped to signed 64 bit."""
         numbers = (result.st_dev, result.st_ino, result.st_size, result.st_mtime_ns, result.st_ctime_ns)
         if max(numbers) < _TOP and min(numbers) >= -_TOP:
-            return cls._make(numbers)
-        return cls._make(map(signed64, numbers))
+            return tuple.__new__(cls, numbers)
+        return tuple.__new__(cls, map(signed64, numbers))
 
 
 class Look(NamedTuple):
@@ -110,7 +110,7 @@ def look_at(folder: str, known: Look | None = None) -> Look | None:
         and state.inode == known.state.inode
         and (not known.extras or _unchanged(folder, known.extras))
     ):
-        return Look(state, folder_mtime_ns, known.extras)
+        return known if state == known.state else Look(state, folder_mtime_ns, known.extras)
     return Look(state, folder_mtime_ns, tuple(sorted(_extras(folder))))
 
 

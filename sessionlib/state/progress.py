@@ -17,6 +17,7 @@ TOTAL, COMPLETED, CURRENT = "checkpoints_total", "checkpoints_completed", "curre
 MOST_CHECKPOINTS = 1_000
 """How many checkpoint rows one document may ask for."""
 
+_UNHEARD = Notes()  # a plan's numbers are a help, not a promise: what is odd about them is not told
 _TITLE_KEYS = ("title", "name")
 _NUMBER_KEYS = ("id", "number", "checkpoint_id")
 
@@ -136,17 +137,20 @@ def outline(plan: dict[str, Any] | None) -> PlanOutline:
 
 
 def _own_number(item: object) -> int | None:
-    if not isinstance(item, dict):
-        return None
-    return next((integer(item[key], Notes(), "") for key in _NUMBER_KEYS if key in item), None)
+    if isinstance(item, dict):
+        for key in _NUMBER_KEYS:
+            if key in item:
+                return integer(item[key], _UNHEARD, key)
+    return None
 
 
 def _title(item: object) -> str | None:
-    if isinstance(item, str):
-        return item
-    if not isinstance(item, dict):
-        return None
-    return next((item[key] for key in _TITLE_KEYS if item.get(key) and isinstance(item[key], str)), None)
+    if isinstance(item, dict):
+        for key in _TITLE_KEYS:
+            title = item.get(key)
+            if title and isinstance(title, str):
+                return title
+    return item if isinstance(item, str) else None
 
 
 def list_checkpoints(progress: Progress, plan: PlanOutline, notes: Notes) -> tuple[Checkpoint, ...]:

@@ -27,7 +27,7 @@ def normalise_remote(url: str) -> str | None:
     url = url.strip()
     if "::" in url.partition("[")[0] or not url.isprintable():
         return None  # a transport helper's address means nothing without its helper
-    match = _URL.fullmatch(url) or _URL.match(url)
+    match = _URL.match(url)
     if match is not None:
         return _joined(match["host"].rpartition("@")[2], match["path"], match["scheme"].lower())
     match = _SCP.match(url)

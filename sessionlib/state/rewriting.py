@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 _BLANK = re.compile(r"[ \t\r\n]*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_SPACED_COLON = re.compile(r'"[ \t]*: ')
 _DECODER = json.JSONDecoder()
 
 
@@ -82,7 +83,7 @@ def _style_of(text: str) -> _Style:
     if "\n" in lead:
         newline = "\r\n" if "\r\n" in lead else "\n"
         return _Style(lead.rpartition("\n")[2], newline, ",", ": ", ascii_only)
-    spaced = '": ' in text
+    spaced = _SPACED_COLON.search(text) is not None
     return _Style(None, "\n", ", " if spaced else ",", ": " if spaced else ":", ascii_only)
 
 

@@ -9,7 +9,7 @@ lie in a repository of their own; below any other, each folder that holds one is
 Links are never followed. Names may hold lone surrogates (bytes that are not UTF-8, see ``os.fsdecode``).
 """
 # Os calls with string paths: tens of thousands of folders may lie under a watch root.
-# ruff: noqa: PTH100, PTH118
+# ruff: noqa: PTH100, PTH112, PTH118
 
 import os
 import stat
@@ -146,7 +146,8 @@ def chain_of(project_dir: Path, options: FinderOptions = DEFAULT_OPTIONS) -> tup
     That is the project folder and each existing folder on the way to a possible root, those a pattern matches
     and the one it is matched in included; the roots themselves are not. What cannot be read is left out.
     """
-    return tuple(map(Path, _chain(os.path.abspath(project_dir), options)))
+    project = os.path.abspath(project_dir)
+    return tuple(map(Path, _chain(project, options))) if os.path.isdir(project) else ()
 
 
 def session_place(

@@ -1,5 +1,6 @@
 """One session's state.json as a store: take a snapshot, change it under the lock, tell who wants to know."""
 
+import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -112,21 +113,17 @@ class SessionStore:
         document = before.document(self.session_dir)
         now = timestamp()
         edit(Draft(document, before.content, now, self.session_dir))
-        try:
-            if not always and same(document, before.document(self.session_dir)):
-                return None
-            document["updated_at"] = now
-            return rewrite(before.inputs.state, document)
-        except (TypeError, ValueError, RecursionError) as error:
-            message = f"the document holds a value that is no JSON: {error}"
-            raise StateRefusedError(message, session_dir=self.session_dir) from error
+        if not always and same(document, before.document(self.session_dir)):
+            return None
+        document["updated_at"] = now
+        return rewrite(before.inputs.state, document)
 
     def _understood(self, data: bytes, beside: Inputs) -> Snapshot:
         """Read what is about to be written: nobody shall find a file there that we refuse ourselves."""
         try:
             content: SessionContent = meaning(self.session_dir, data, beside)
         except StateInvalidError as error:
-            message = f"the change would make a document nobody can read: it {error.message}"
+            message = f"the change would make a document nobody can read: {error.message}"
             raise StateRefusedError(message, session_dir=self.session_dir) from error
         inputs = Inputs(beside.look, data, beside.plan, beside.research, beside.problems, racy=True)
         return Snapshot(inputs, hash_of(data), content)
@@ -161,7 +158,16 @@ def timestamp() -> str:
 
 
 def merged(draft: Draft, mine: dict[str, Any], loaded: dict[str, Any]) -> None:
-    """Carry what changed between `loaded` and `mine` over to the draft, top-level key by key."""
+    """Carry what changed between `loaded` and `mine` over to the draft, top-level key by key.
+
+    Raises:
+        StateRefusedError: `mine` holds something that is no JSON.
+    """
+    try:
+        mine = json.loads(json.dumps(mine, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        message = f"the document holds a value that is no JSON: {error}"
+        raise draft.refuse(message) from error
     document = draft.document
     for key in loaded.keys() - mine.keys():
         document.pop(key, None)

@@ -18,7 +18,7 @@ from sessionlib.state.writing import write_atomic
 
 
 def strays(folder: Path) -> list[str]:
-    return sorted(name for name in os.listdir(folder) if name.startswith(layout.TEMP_PREFIX))
+    return sorted(path.name for path in folder.glob(f"{layout.TEMP_PREFIX}*"))
 
 
 def test_new_file_gets_the_usual_mode(tmp_path: Path) -> None:
