@@ -18,19 +18,17 @@ _STRUCTURAL = IN_ISDIR | ITSELF
 class Digest:
     """Takes one batch of events in; wants the lock of the watches throughout.
 
-    Folders that went are forgotten as their events are read. Folders that came are looked at when the batch
-    is
-    over: what counts is what is there then, and a folder that was named five times is looked at once.
+    Folders that went are forgotten as their events are read. Folders that came are looked at after the whole
+    batch: what counts is what is there then, and a folder that was named five times is looked at once.
 
     Attributes:
         overflow: The kernel dropped events after this batch.
-        doubtful: Trees whose watches may not fit the disk any more for a reason no event explains
-            (unmounted).
+        doubtful: Trees that may not fit the disk any more, with the reason to give for what is found there.
     """
 
     def __init__(self, watches: Watches, rings: Rings) -> None:
         self.overflow = False
-        self.doubtful: set[Owner] = set()
+        self.doubtful: dict[Owner, str] = {}
         self._watches = watches
         self._rings = rings
         self._came: dict[tuple[Folder, str], None] = {}
@@ -65,10 +63,10 @@ class Digest:
         tree = folder.owner
         if folder.parent is None:
             tree.drop(self._rings, "vanished")
-            self.doubtful.add(tree)
+            self.doubtful[tree] = "appeared"  # it may be there again by now
         elif mask & IN_UNMOUNT and folder.kind <= Kind.ROOT:
             # What was deleted or moved is told by its parent, too; a mount that went away is not.
-            self.doubtful.add(tree)
+            self.doubtful.setdefault(tree, "replaced")
 
     def _subfolder(self, folder: Folder, name: str, *, gone: bool) -> None:
         if folder.kind is Kind.RUN or (folder.kind is Kind.SESSION and name != RESEARCH_DIR):

@@ -60,6 +60,8 @@ _ENCODING, _ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors(
 
 _HEADER = struct.Struct("iIII")
 _BUFFER_BYTES = 65536  # below malloc's threshold for a fresh mapping, so that a read costs no page faults
+_LARGEST_EVENT = 272  # a read that leaves more room than this has emptied the queue
+_BATCH_BYTES = 1 << 20  # about what the default queue of 16,384 events can hold
 
 
 def padded(name: str) -> bytes:
@@ -133,15 +135,25 @@ class Inotify:
             raise _last_error(f"watch {wd}")
 
     def read(self) -> bytes:
-        """Block until there are events or `wake` was called; return the raw events, or nothing when woken."""
+        """Block until there are events or `wake` was called; return the raw events, or nothing when woken.
+
+        Under load everything that is queued is taken, up to a megabyte: the kernel's queue is the scarce one.
+        """
         ready = dict(self._poll.poll())
         if self._wake_fd in ready:
             with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(self._wake_fd)
-        if self._fd in ready:
-            with contextlib.suppress(BlockingIOError):
-                return os.read(self._fd, _BUFFER_BYTES)
-        return b""
+        return self._drain() if self._fd in ready else b""
+
+    def _drain(self) -> bytes:
+        batch = b""
+        with contextlib.suppress(BlockingIOError):
+            while len(batch) < _BATCH_BYTES:
+                piece = os.read(self._fd, _BUFFER_BYTES)
+                batch = batch + piece if batch else piece
+                if len(piece) < _BUFFER_BYTES - _LARGEST_EVENT:
+                    break
+        return batch
 
     def wake(self) -> None:
         """Make a blocked `read` return."""
@@ -152,8 +164,11 @@ class Inotify:
         """Give the descriptors back; the kernel drops every watch with them."""
         if not self._closed:
             self._closed = True
-            os.close(self._fd)
-            os.close(self._wake_fd)
+            descriptors = self._fd, self._wake_fd
+            # Whoever still comes gets EBADF, and not somebody else's file of that number.
+            self._fd = self._wake_fd = -1
+            for descriptor in descriptors:
+                os.close(descriptor)
 
 
 def _last_error(what: str) -> OSError:

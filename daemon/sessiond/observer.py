@@ -10,7 +10,6 @@ import sys
 import threading
 from collections.abc import Callable
 from datetime import datetime
-from typing import Protocol
 
 from typing_extensions import override
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
@@ -34,18 +33,8 @@ _PAUSE_AFTER_ERROR = 0.1
 """Seconds; an error that comes back at once must not turn the thread into a heater."""
 
 
-class Planter(Protocol):
-    """Makes the upkeep of an entry."""
-
-    def __call__(self, path: str, *, under: bool) -> Upkeep:
-        """Return the upkeep of a watch root (`under`) or of a project; nothing is watched yet."""
-
-
 class TreeEmitter(EventEmitter):
-    """The emitter of one entry: keeps its tree watched, and has no thread.
-
-    A recursive watch is a watch root, another one is a project.
-    """
+    """The emitter of one entry: keeps its tree watched, and has no thread."""
 
     def __init__(
         self,
@@ -54,10 +43,10 @@ class TreeEmitter(EventEmitter):
         *,
         timeout: float,
         event_filter: list[type[FileSystemEvent]] | None = None,
-        plant: Planter,
+        plant: Callable[[str], Upkeep],
     ) -> None:
         super().__init__(event_queue, watch, timeout=timeout, event_filter=event_filter)
-        self.upkeep = plant(watch.raw_path, under=watch.is_recursive)
+        self.upkeep = plant(watch.raw_path)
 
     @override
     def start(self) -> None:
@@ -74,7 +63,7 @@ class SessionObserver(BaseObserver):
 
     Args:
         watches: Holds the instance, or none yet: then the thread sleeps until `wake`.
-        plant: Makes the upkeep of an entry.
+        plant: Makes the upkeep of an entry from its path; nothing is watched yet.
         deliver: Called on this thread, without a lock, with what a batch had to say.
         distrust: Called on this thread, without a lock, when events were lost; gets the reason and the trees
             concerned, None for all.
@@ -84,7 +73,7 @@ class SessionObserver(BaseObserver):
         self,
         watches: Watches,
         *,
-        plant: Planter,
+        plant: Callable[[str], Upkeep],
         deliver: Callable[[Rings], None],
         distrust: Callable[[str, set[Owner] | None], None],
     ) -> None:
@@ -96,9 +85,10 @@ class SessionObserver(BaseObserver):
         self._distrust = distrust
         self._instance_opened = threading.Event()
 
-    def cover(self, path: str, *, under: bool) -> TreeEmitter:
+    def cover(self, path: str) -> TreeEmitter:
         """Schedule an entry and return its emitter; blocks until its watches stand."""
-        watch = self.schedule(_INERT, path, recursive=under)
+        # Recursive is for watchdog's eyes: what is watched below the path is the upkeep's to say.
+        watch = self.schedule(_INERT, path, recursive=True)
         emitter = self._emitter_for_watch[watch]
         assert isinstance(emitter, TreeEmitter)  # noqa: S101 - says which class __init__ gave to the base
         return emitter
@@ -142,8 +132,8 @@ class SessionObserver(BaseObserver):
         digest = Digest(self._session_watches, rings)
         with self._session_watches.lock:
             digest.take(batch)
+        for tree, reason in digest.doubtful.items():
+            self._distrust(reason, {tree})
         if digest.overflow:
             self._distrust("overflow", None)
-        elif digest.doubtful:
-            self._distrust("replaced", digest.doubtful)
         self._deliver(rings)

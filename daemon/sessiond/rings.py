@@ -1,5 +1,6 @@
 """What one look or one batch of events has to say, each thing once."""
 
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,5 +44,11 @@ class Rings:
         for path, reason in self._roots.items():
             yield RootTouched(Path(path), reason)
         for path in self._sessions:
-            if os.path.dirname(path) not in self._roots:  # noqa: PTH120 - a Path for each save of a burst is dear
-                yield SessionTouched(Path(path))
+            if not self._roots or os.path.dirname(path) not in self._roots:  # noqa: PTH120 - cheaper than Path
+                yield _session_touched(path)
+
+
+@functools.lru_cache(maxsize=4096)
+def _session_touched(path: str) -> SessionTouched:
+    """Return the hint for a session; kept, because a burst spends most of its time on making Paths."""
+    return SessionTouched(Path(path))

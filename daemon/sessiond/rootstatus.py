@@ -40,10 +40,10 @@ def status_of(tree: Tree, watches: Watches) -> RootStatus:
 
 
 def _reason(tree: Tree, watches: Watches) -> str | None:
-    if tree.polled is not None:
-        return tree.polled
     if tree.missing:
         return "the folder is not there; it is looked for"
+    if tree.polled is not None:
+        return tree.polled
     if watches.closed_because is not None:
         return watches.closed_because
     if not tree.unwatched:

@@ -12,8 +12,8 @@ from sessiond.upkeep import Upkeep
 
 logger = logging.getLogger("sessiond.watcher")
 
-_BREATH = 0.1
-"""Seconds between two rounds at least: a reader that loses events needs its turn."""
+_BREATH = 0.25
+"""Seconds to let pass after an urgent round: a reader that loses events needs its turn."""
 
 
 class Tender:
@@ -70,13 +70,14 @@ class Tender:
     def _run(self) -> None:
         next_retry = time.monotonic() + self._retry_interval
         while not self._stopped.is_set():
-            self._attention.wait(self._poll_interval)
+            urgent = self._attention.wait(self._poll_interval)
             self._attention.clear()
             retry = time.monotonic() >= next_retry
             if retry:
                 next_retry = time.monotonic() + self._retry_interval
             self._round(retry=retry)
-            self._stopped.wait(_BREATH)
+            if urgent:
+                self._stopped.wait(_BREATH)
 
     def _round(self, *, retry: bool) -> None:
         if retry:
@@ -102,3 +103,4 @@ class Tender:
             )
             upkeep.tree.doubt = "error"
         self._deliver(rings)
+        upkeep.settle()

@@ -1,8 +1,7 @@
 """The tree of one entry: which of its folders are watched, brought in line with the disk.
 
 Every step is watch first, look second: what changes before the watch is found by the look, what changes after
-it raises an event. Methods want the lock of the `Watches`, but for those that say that they take it
-themselves.
+it raises an event. Methods want the lock of the `Watches`, but for those that say that they take it.
 """
 # Paths are strings in here: ten thousand Path objects cost more than ten thousand watches.
 # ruff: noqa: PTH112, PTH120
@@ -21,6 +20,8 @@ from sessionlib.state.scan import FinderOptions
 _MAX_ROUNDS = 50
 """More than any tree has levels; what is created faster than this is caught by its events."""
 
+_PIECE = 200
+"""So many sessions are armed before the reader gets its turn: a few milliseconds."""
 
 _INSIDE = {Kind.ROOT: Kind.SESSION, Kind.SESSION: Kind.RESEARCH, Kind.RESEARCH: Kind.RUN}
 
@@ -39,6 +40,7 @@ class Tree:
         roots: The sessions roots by path.
         missing: The folder of the entry is not there.
         doubt: Why the tree may not fit the disk and must be synced, or None.
+        unsettled: There was a doubt, and the hints that follow from it are not delivered yet.
         degraded: Events were lost since the last clean pass.
         closed: Nothing is to be watched any more.
     """
@@ -54,6 +56,7 @@ class Tree:
         self.roots: dict[str, Folder] = {}
         self.missing = False
         self.doubt: str | None = None
+        self.unsettled = False
         self.degraded = False
         self.closed = False
         self._forced = forced
@@ -83,10 +86,22 @@ class Tree:
         with self._watches.lock:
             self._prune(survey, rings)
         for path in known:
+            self._sync_sessions(path, rings, verify=verify)
+
+    def _sync_sessions(self, path: str, rings: Rings, *, verify: bool) -> None:
+        root = self.roots.get(path)
+        names = None if root is None else _subfolders(path)
+        if root is None or names is None:
+            return
+        if not verify:
+            names = [name for name in names if name not in root.children]
+        for start in range(0, len(names), _PIECE):
             with self._watches.lock:
-                root = self.roots.get(path)
-                if root is not None:
-                    self.relist(root, rings, verify=verify)
+                for name in names[start : start + _PIECE] if self.holds(root) else ():
+                    self.take_in(root, name, rings)
+        with self._watches.lock:
+            if self.holds(root):
+                self.relist(root, rings)
 
     def _converge(self, rings: Rings, reason: str) -> Survey | None:
         survey = Survey()
@@ -186,6 +201,8 @@ class Tree:
     def _cover(self, survey: Survey, rings: Rings, reason: str) -> bool:
         """Watch what a survey found; True when something of it had no watch."""
         fresh = False
+        if self.closed:  # while the survey was made
+            return fresh
         for path in survey.roots:
             fresh |= self._cover_root(path, rings, reason)
         for path in survey.chain:

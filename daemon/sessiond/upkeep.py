@@ -1,6 +1,7 @@
 """What is done for an entry every few seconds: looking at what has no events, syncing what is in doubt."""
 
 import errno
+import logging
 import os
 
 from sessiond.folders import Folder, Kind
@@ -8,6 +9,8 @@ from sessiond.polling import Looks, Spacing
 from sessiond.rings import Rings
 from sessiond.tree import Tree
 from sessiond.watches import LIMIT_ERRORS, Armed, Watches
+
+logger = logging.getLogger("sessiond.watcher")
 
 _CLOSED_ERRORS = frozenset({errno.EACCES, errno.EPERM})
 
@@ -33,7 +36,7 @@ class Upkeep:
     def start(self) -> None:
         """Watch everything there is, and remember the looks of what cannot be watched."""
         rings = Rings()
-        self.tree.sync(rings, "appeared")
+        self._sync(rings, "appeared")
         self._look_at_sessions(rings, frozenset())
 
     def close(self) -> None:
@@ -58,14 +61,34 @@ class Upkeep:
                 tree.verify_roots(rings)
             doubt, tree.doubt = tree.doubt, None
         if doubt is not None or tree.missing:
-            tree.sync(rings, doubt or "appeared")
+            self._sync(rings, doubt or "appeared")
         if doubt is not None and not tree.missing:
-            tree.ring_all(rings, doubt)
+            with self._watches.lock:
+                tree.ring_all(rings, doubt)
         if tree.unwatched:
             self._discover(rings)
             self._retry(rings, limits=retry)
             self._list_roots(rings)
         self._look_at_sessions(rings, told)
+
+    def settle(self) -> None:
+        """Note that what the last round had to say is delivered."""
+        with self._watches.lock:
+            self.tree.unsettled = self.tree.doubt is not None
+
+    def _sync(self, rings: Rings, reason: str) -> None:
+        was_missing = self.tree.missing
+        self.tree.sync(rings, reason)
+        if self.tree.missing != was_missing:
+            logger.log(
+                logging.WARNING if self.tree.missing else logging.INFO,
+                "%s is gone; it is looked for" if self.tree.missing else "%s is there again",
+                self.tree.path,
+                extra={
+                    "event": "watch.missing" if self.tree.missing else "watch.found",
+                    "fields": {"path": self.tree.path},
+                },
+            )
 
     def _discover(self, rings: Rings) -> None:
         """Look for projects where folders of the chain raise no events."""

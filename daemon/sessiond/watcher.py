@@ -63,6 +63,7 @@ class Watcher:
         self._watches = Watches()
         self._trees: set[Tree] = set()  # guarded by the lock of the watches; also those still being armed
         self._emitters: dict[str, TreeEmitter] = {}
+        self._under: dict[str, bool] = {}
         self._entries_lock = threading.RLock()
         self._observer = SessionObserver(
             self._watches, plant=self._plant, deliver=self._deliver, distrust=self._distrust
@@ -129,6 +130,7 @@ class Watcher:
             if emitter is None:
                 return
             self._observer.unschedule(emitter.watch)
+            del self._under[_key(path)]
         with self._watches.lock:
             self._trees.discard(emitter.upkeep.tree)
         _log("no longer watching %s", "watch.removed", path=_key(path))
@@ -141,7 +143,7 @@ class Watcher:
         emitter = self._emitters.get(_key(path))
         if emitter is not None:
             with self._watches.lock:
-                if emitter.upkeep.tree.doubt is None:
+                if not emitter.upkeep.tree.unsettled:
                     emitter.upkeep.tree.degraded = False
 
     def status(self) -> tuple[RootStatus, ...]:
@@ -156,7 +158,8 @@ class Watcher:
                 if known.upkeep.tree.under or not under:
                     return
                 self.remove(Path(path))  # a project that becomes a watch root, which covers it
-            emitter = self._observer.cover(path, under=under)
+            self._under[path] = under
+            emitter = self._observer.cover(path)
             self._emitters[path] = emitter
         with self._watches.lock:
             status = status_of(emitter.upkeep.tree, self._watches)
@@ -170,8 +173,14 @@ class Watcher:
             sessions_roots=status.sessions_roots,
         )
 
-    def _plant(self, path: str, *, under: bool) -> Upkeep:
-        tree = Tree(path, under=under, watches=self._watches, options=self._options, forced=self._forced)
+    def _plant(self, path: str) -> Upkeep:
+        tree = Tree(
+            path,
+            under=self._under[path],
+            watches=self._watches,
+            options=self._options,
+            forced=self._forced,
+        )
         with self._watches.lock:
             self._trees.add(tree)
         return Upkeep(tree, self._watches, poll_interval=self._poll_interval)
@@ -197,7 +206,7 @@ class Watcher:
             doubted = self._trees if trees is None else self._trees.intersection(trees)
             news = any(tree.doubt != reason for tree in doubted)
             for tree in doubted:
-                tree.doubt = reason
+                tree.doubt, tree.unsettled = reason, True
                 tree.degraded = tree.degraded or trees is None
         if trees is None and news:
             logger.warning(
