@@ -4,7 +4,7 @@ import threading
 from pathlib import Path
 
 from sessiond.hints import Hint, ProjectsTouched, RootTouched, SessionTouched
-from sessiond.watcher import Watcher
+from sessiond.watch.watcher import Watcher
 from sessionlib.state.scan import FinderOptions
 
 OPTIONS = FinderOptions()

@@ -45,7 +45,8 @@ class Steps:
         place_of: Registers and returns the place of a sessions root.
         reconcile: Compares one place and queues what differs.
         vouch: Writes the heartbeat: the mirror is as fresh as the files that can be read.
-        settled: Tells whether nothing is queued, owed or paused.
+        settled: Tells whether nothing is queued, running or paused.
+        clean: Called after a round over everything in which all folders could be listed.
     """
 
     discover: Callable[[], list[Path]]
@@ -53,6 +54,7 @@ class Steps:
     reconcile: Callable[[Place], Report]
     vouch: Callable[[], None]
     settled: Callable[[], bool]
+    clean: Callable[[], None]
 
 
 @dataclass(slots=True)
@@ -164,6 +166,9 @@ class Rounds:
         self.last_full_round = time.monotonic()
         if not clean:
             event(_LOG, logging.DEBUG, "reconcile.incomplete", "some folders could not be listed")
+        elif EVERYTHING not in self._planned:
+            # Another round that was asked for meanwhile has a reason of its own, which is not mended yet.
+            self._steps.clean()
 
     def _compare(self, root: Path, reason: str) -> bool:
         try:

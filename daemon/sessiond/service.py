@@ -11,7 +11,7 @@ from sessiond.debounce import Debouncer
 from sessiond.hints import Hint, ProjectsTouched, RootTouched, SessionTouched
 from sessiond.logs import event
 from sessiond.rounds import EVERYTHING, Rounds, Steps
-from sessiond.watcher import Watcher
+from sessiond.watch.watcher import Watcher
 from sessionlib.config import Config
 from sessionlib.errors import DatabaseError
 from sessionlib.runtime import Runtime
@@ -108,6 +108,7 @@ class _Parts:
                 reconcile=runtime.reconciler.reconcile,
                 vouch=runtime.vouch,
                 settled=self._settled,
+                clean=self._clean,
             ),
             interval=watch.reconcile_interval,
         )
@@ -147,7 +148,8 @@ class _Parts:
         elif isinstance(hint, RootTouched):
             if hint.reason in {"vanished", "replaced", "moved"}:
                 self._runtime.registrar.forget(hint.sessions_root)
-            self._rounds.request(hint.sessions_root, hint.reason)
+            lost = hint.reason in {"overflow", "error"}
+            self._rounds.request(EVERYTHING if lost else hint.sessions_root, hint.reason)
         elif isinstance(hint, ProjectsTouched):
             self._runtime.registrar.forget()
             self._rounds.request(EVERYTHING, hint.reason)
@@ -175,6 +177,12 @@ class _Parts:
             if not inside and path not in self._watched_projects:
                 self._watched_projects.add(path)
                 self._watcher.add_project(path)
+
+    def _clean(self) -> None:
+        """Tell the watcher that whatever events were lost has been made good."""
+        for entry in self._watcher.status():
+            if entry.degraded:
+                self._watcher.mark_clean(entry.path)
 
     def _settled(self) -> bool:
         stats = self._runtime.queue.stats()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sessiond.hints import Hint, SessionTouched
-from sessiond.watcher import Watcher
+from sessiond.watch.watcher import Watcher
 from sessionlib.state.files import read_inputs
 from sessionlib.state.scan import FinderOptions, find_roots, list_sessions
 from tests.conftest import Wait
@@ -376,7 +376,7 @@ class TestLife:
 
     def test_reader_survives_its_own_errors(self, watcher, root, session, listener, wait_until, monkeypatch):
         """An exception while events are read is told as RootTouched, and the next event is read."""
-        monkeypatch.setattr("sessiond.digest.Digest.take", lambda *_: 1 / 0)
+        monkeypatch.setattr("sessiond.watch.digest.Digest.take", lambda *_: 1 / 0)
         save(session, "{1}")
         wait_until(lambda: root in listener.roots("error"))
         monkeypatch.undo()
@@ -387,7 +387,7 @@ class TestLife:
 
     def test_tender_survives_its_own_errors(self, watcher, root, session, listener, wait_until, monkeypatch):
         """An exception while an entry is looked after is told as RootTouched, when the next look succeeds."""
-        monkeypatch.setattr("sessiond.tree.Tree.verify_roots", lambda *_: 1 / 0)
+        monkeypatch.setattr("sessiond.watch.tree.Tree.verify_roots", lambda *_: 1 / 0)
         wait_until(lambda: root in listener.roots("error"))
         monkeypatch.undo()
         assert watcher.is_alive()

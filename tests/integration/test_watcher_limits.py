@@ -24,8 +24,8 @@ records = []
 class Keep(logging.Handler):
     def emit(self, record):
         records.append(record)
-logging.getLogger("sessiond.watcher").addHandler(Keep())
-logging.getLogger("sessiond.watcher").setLevel(logging.INFO)
+logging.getLogger("sessiond.watch").addHandler(Keep())
+logging.getLogger("sessiond.watch").setLevel(logging.INFO)
 listener = Listener()
 watcher = make_watcher(listener, retry_interval=0.2)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sessiond import mounts, tree
-from sessiond.watcher import Watcher
+from sessiond.watch import mounts, tree
+from sessiond.watch.watcher import Watcher
 from tests.watching import Listener, inotify_watches, make_session, make_watcher, save, sessions_root
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sessiond.hints import Hint, RootTouched, SessionTouched
-from sessiond.watcher import Watcher
+from sessiond.watch.watcher import Watcher
 from sessionlib.state.scan import FinderOptions
 from tests.conftest import Wait
 from tests.watching import OPTIONS, Listener, inotify_watches, make_session, make_watcher, save, sessions_root

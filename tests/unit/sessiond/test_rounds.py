@@ -26,6 +26,7 @@ class Fake:
         self.failures: list[Exception] = []
         self.reports: dict[Path, dict[str, Any]] = {}
         self.settled = True
+        self.cleaned: list[int] = []
 
     def steps(self) -> Steps:
         """Return the steps to hand to Rounds."""
@@ -35,6 +36,7 @@ class Fake:
             reconcile=self.reconcile,
             vouch=self.vouch,
             settled=lambda: self.settled,
+            clean=lambda: self.cleaned.append(len(self.done)),
         )
 
     def vouch(self) -> None:
@@ -135,6 +137,18 @@ def test_no_heartbeat_while_work_is_queued(fake: Fake, wait_until: Wait) -> None
     assert fake.vouched == 0
     ticket.done("written")
     wait_until(lambda: fake.vouched == 1)
+    rounds.stop()
+
+
+def test_only_a_complete_round_cleans(fake: Fake, wait_until: Wait) -> None:
+    """A round in which a folder could not be listed leaves lost events unmended."""
+    fake.reports[A] = {"complete": False}
+    rounds = Rounds(fake.steps(), interval=3600)
+    rounds.start()
+    wait_until(lambda: fake.vouched == 1)
+    assert fake.cleaned == []
+    rounds.request(EVERYTHING, "again")
+    wait_until(lambda: fake.cleaned == [4])
     rounds.stop()
 
 

@@ -11,14 +11,14 @@ import sys
 import threading
 from pathlib import Path
 
-from sessiond.folders import Folder, Kind
+from sessiond.watch.folders import Folder, Kind
 
 if sys.platform == "linux":
-    from sessiond.inotify import CHAIN_MASK, DONT_FOLLOW, SESSION_MASK, Inotify
+    from sessiond.watch.inotify import CHAIN_MASK, DONT_FOLLOW, SESSION_MASK, Inotify
 
     _MASKS = {kind: SESSION_MASK if kind in {Kind.SESSION, Kind.RUN} else CHAIN_MASK for kind in Kind}
 
-logger = logging.getLogger("sessiond.watcher")
+logger = logging.getLogger("sessiond.watch")
 
 GONE_ERRORS = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 LIMIT_ERRORS = frozenset({errno.ENOSPC, errno.ENOMEM, errno.EMFILE})

@@ -1,5 +1,5 @@
 """What has to be watched, according to the finder: where sessions roots are, and where one may appear."""
-# Paths are strings on this side, see `sessiond.tree`.
+# Paths are strings on this side, see `sessiond.watch.tree`.
 # ruff: noqa: PTH119
 
 import contextlib

@@ -4,13 +4,13 @@ import errno
 import logging
 import os
 
-from sessiond.folders import Folder, Kind
-from sessiond.polling import Looks, Spacing
-from sessiond.rings import Rings
-from sessiond.tree import Tree
-from sessiond.watches import LIMIT_ERRORS, Armed, Watches
+from sessiond.watch.folders import Folder, Kind
+from sessiond.watch.polling import Looks, Spacing
+from sessiond.watch.rings import Rings
+from sessiond.watch.tree import Tree
+from sessiond.watch.watches import LIMIT_ERRORS, Armed, Watches
 
-logger = logging.getLogger("sessiond.watcher")
+logger = logging.getLogger("sessiond.watch")
 
 _CLOSED_ERRORS = frozenset({errno.EACCES, errno.EPERM})
 

@@ -4,9 +4,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from sessiond.folders import Folder
-from sessiond.tree import Tree
-from sessiond.watches import Watches
+from sessiond.watch.folders import Folder
+from sessiond.watch.tree import Tree
+from sessiond.watch.watches import Watches
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-from sessiond.native import NativeBells
-from sessiond.rings import Rings
-from sessiond.upkeep import Upkeep
+from sessiond.watch.native import NativeBells
+from sessiond.watch.rings import Rings
+from sessiond.watch.upkeep import Upkeep
 
-logger = logging.getLogger("sessiond.watcher")
+logger = logging.getLogger("sessiond.watch")
 
 _BREATH = 0.25
 """Seconds to let pass after an urgent round: a reader that loses events needs its turn."""

@@ -11,7 +11,7 @@ from watchdog.events import (
 )
 from watchdog.observers.api import BaseObserver, EventEmitter
 
-from sessiond.native import NativeBells, SessionBell
+from sessiond.watch.native import NativeBells, SessionBell
 
 
 @pytest.fixture

@@ -1,14 +1,23 @@
 """From raw events to doorbells: what a batch says about the folders it names.
 
-Linux only, like `sessiond.inotify`.
+Linux only, like `sessiond.watch.inotify`.
 """
 
 import os
 
-from sessiond.folders import Folder, Kind, Owner
-from sessiond.inotify import GONE, IN_IGNORED, IN_ISDIR, IN_Q_OVERFLOW, IN_UNMOUNT, ITSELF, events_in, padded
-from sessiond.rings import Rings
-from sessiond.watches import Watches
+from sessiond.watch.folders import Folder, Kind, Owner
+from sessiond.watch.inotify import (
+    GONE,
+    IN_IGNORED,
+    IN_ISDIR,
+    IN_Q_OVERFLOW,
+    IN_UNMOUNT,
+    ITSELF,
+    events_in,
+    padded,
+)
+from sessiond.watch.rings import Rings
+from sessiond.watch.watches import Watches
 from sessionlib.state.layout import PLAN_FILE, RESEARCH_DIR, STATE_FILE
 
 _BELLS = frozenset({padded(STATE_FILE), padded(PLAN_FILE)})

@@ -14,20 +14,20 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 
-from sessiond.folders import Owner
 from sessiond.hints import Hint
-from sessiond.observer import SessionObserver, TreeEmitter
-from sessiond.rings import Rings
-from sessiond.rootstatus import RootStatus, status_of
-from sessiond.tender import Tender
-from sessiond.tree import Tree
-from sessiond.upkeep import Upkeep
-from sessiond.watches import Watches
+from sessiond.watch.folders import Owner
+from sessiond.watch.observer import SessionObserver, TreeEmitter
+from sessiond.watch.rings import Rings
+from sessiond.watch.rootstatus import RootStatus, status_of
+from sessiond.watch.tender import Tender
+from sessiond.watch.tree import Tree
+from sessiond.watch.upkeep import Upkeep
+from sessiond.watch.watches import Watches
 from sessionlib.state.scan import FinderOptions
 
 __all__ = ["RootStatus", "Watcher"]
 
-logger = logging.getLogger("sessiond.watcher")
+logger = logging.getLogger("sessiond.watch")
 
 POLL_SECONDS = 2.0
 RETRY_SECONDS = 300.0

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Protocol
 
-from sessiond.rings import Rings
+from sessiond.watch.rings import Rings
 
 
 class Kind(enum.IntEnum):

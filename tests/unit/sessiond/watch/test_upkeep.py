@@ -5,11 +5,11 @@ import os
 
 import pytest
 
-from sessiond.inotify import Inotify
-from sessiond.rings import Rings
-from sessiond.tree import Tree
-from sessiond.upkeep import Upkeep
-from sessiond.watches import Watches
+from sessiond.watch.inotify import Inotify
+from sessiond.watch.rings import Rings
+from sessiond.watch.tree import Tree
+from sessiond.watch.upkeep import Upkeep
+from sessiond.watch.watches import Watches
 from sessionlib.state.scan import FinderOptions
 from tests.watching import make_session, save, sessions_root
 
@@ -149,7 +149,7 @@ def test_closed_upkeep_does_nothing(upkeep, watches):
 
 def test_missing_entry_is_told_to_the_log(upkeep, tmp_path, caplog):
     """An entry that goes and comes back is logged once each."""
-    caplog.set_level("INFO", "sessiond.watcher")
+    caplog.set_level("INFO", "sessiond.watch")
     upkeep.start()
     tmp_path.rename(tmp_path.with_name("parked"))
     assert set(_tick(upkeep)) == {"vanished"}

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from sessiond.inotify import (
+from sessiond.watch.inotify import (
     CHAIN_MASK,
     DONT_FOLLOW,
     IN_CREATE,

@@ -15,16 +15,16 @@ from typing_extensions import override
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers.api import BaseObserver, EventEmitter, EventQueue, ObservedWatch
 
-from sessiond.folders import Owner
-from sessiond.rings import Rings
-from sessiond.upkeep import Upkeep
-from sessiond.watches import Watches
+from sessiond.watch.folders import Owner
+from sessiond.watch.rings import Rings
+from sessiond.watch.upkeep import Upkeep
+from sessiond.watch.watches import Watches
 from sessionlib.models.base import utc_now
 
 if sys.platform == "linux":
-    from sessiond.digest import Digest
+    from sessiond.watch.digest import Digest
 
-logger = logging.getLogger("sessiond.watcher")
+logger = logging.getLogger("sessiond.watch")
 
 _INERT = FileSystemEventHandler()
 """`BaseObserver.schedule` wants a handler; hints are delivered by the observer itself."""

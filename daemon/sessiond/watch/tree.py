@@ -9,11 +9,11 @@ it raises an event. Methods want the lock of the `Watches`, but for those that s
 import os
 from collections.abc import Iterable
 
-from sessiond.folders import Folder, Kind
-from sessiond.mounts import is_silent, read_mounts, type_at
-from sessiond.rings import Rings
-from sessiond.survey import Survey, survey_of, survey_of_new
-from sessiond.watches import Armed, Watches
+from sessiond.watch.folders import Folder, Kind
+from sessiond.watch.mounts import is_silent, read_mounts, type_at
+from sessiond.watch.rings import Rings
+from sessiond.watch.survey import Survey, survey_of, survey_of_new
+from sessiond.watch.watches import Armed, Watches
 from sessionlib.state.layout import RESEARCH_DIR
 from sessionlib.state.scan import FinderOptions
 

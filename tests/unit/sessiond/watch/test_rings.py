@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sessiond.hints import ProjectsTouched, RootTouched, SessionTouched
-from sessiond.rings import Rings
+from sessiond.watch.rings import Rings
 
 
 def test_each_once_and_widest_first():

@@ -15,9 +15,9 @@ from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
 
-from sessiond.rings import Rings
+from sessiond.watch.rings import Rings
 
-logger = logging.getLogger("sessiond.watcher")
+logger = logging.getLogger("sessiond.watch")
 
 _READING = frozenset({"opened", "closed_no_write"})
 """What our own reading raises; listening to it would make the daemon wake itself."""

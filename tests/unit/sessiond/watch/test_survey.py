@@ -2,7 +2,7 @@
 
 import pytest
 
-from sessiond.survey import survey_of, survey_of_new
+from sessiond.watch.survey import survey_of, survey_of_new
 from sessionlib.state.scan import FinderOptions
 from tests.watching import sessions_root
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sessiond.polling import Looks, Spacing
+from sessiond.watch.polling import Looks, Spacing
 from tests.watching import make_session, save
 
 LATER_NS = 10**18 * 4  # far ahead of every file
