@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 from sessiond.hints import Hint
-from sessiond.rings import Rings
-from sessiond.watcher import Watcher
+from sessiond.watch.rings import Rings
+from sessiond.watch.watcher import Watcher
 from sessionlib.state.scan import FinderOptions
 
 ROUNDS = 5

@@ -5,12 +5,12 @@ Nothing is read at import.
 """
 
 import os
+import re
 import socket
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import platformdirs
@@ -27,14 +27,18 @@ HOST_VARIABLE = "SESSIOND_HOST_ID"
 
 
 def _expanded(path: Path) -> Path:
-    return Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - resolve() would follow links
+    try:
+        return Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - resolve() would follow links
+    except RuntimeError as error:
+        message = f"there is no home folder for {path}"
+        raise ValueError(message) from error
 
 
 FolderPath = Annotated[Path, AfterValidator(_expanded)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class WatchConfig(_Section):
@@ -106,8 +110,8 @@ class Config(_Section):
         """
         if self.daemon.host_id is not None:
             return self.daemon.host_id
-        machine = _first_line(Path("/etc/machine-id")) or _first_line(Path("/var/lib/dbus/machine-id"))
-        if machine:
+        machine = next(filter(_is_machine_id, map(_first_line, _MACHINE_IDS)), None)
+        if machine is not None:
             # Derived, never shown: systemd asks that the machine's own id stays on it.
             return derived_id("host", machine)
         return _kept_host_id(self.state_dir / "host-id")
@@ -117,34 +121,53 @@ class Config(_Section):
         return socket.gethostname() or "localhost"
 
 
+_MACHINE_IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
+
+
 def _first_line(path: Path) -> str | None:
     try:
         return path.read_text().strip() or None
-    except OSError:
+    except (OSError, UnicodeDecodeError):
         return None
+
+
+def _is_machine_id(text: str | None) -> bool:
+    """Tell an id from the word that images carry before their first start."""
+    return text is not None and re.fullmatch("[0-9a-fA-F]{32}", text) is not None
 
 
 def _kept_host_id(path: Path) -> UUID:
     kept = _first_line(path)
-    if kept:
+    if kept is None:
         try:
-            return UUID(kept)
-        except ValueError as error:
+            _keep(path, f"{uuid4()}\n")
+        except OSError as error:
             raise ConfigError(
-                f"{path} does not hold a UUID", key="daemon.host_id", source=str(path), hint="delete the file"
+                f"cannot keep this machine's id in {path}: {error.strerror}",
+                key="daemon.host_id",
+                source=str(path),
+                hint=f"set {HOST_VARIABLE} or daemon.host_id to a UUID",
             ) from error
-    drawn = uuid4()
+        kept = _first_line(path)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.write_text(f"{drawn}\n")
-    except OSError as error:
+        return UUID(kept)
+    except (ValueError, TypeError) as error:
         raise ConfigError(
-            f"cannot keep this machine's id in {path}: {error.strerror}",
-            key="daemon.host_id",
-            source=str(path),
-            hint=f"set {HOST_VARIABLE} or daemon.host_id to a UUID",
+            f"{path} does not hold a UUID", key="daemon.host_id", source=str(path), hint="delete the file"
         ) from error
-    return drawn
+
+
+def _keep(path: Path, text: str) -> None:
+    """Write a file whole, unless another process was first."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    drawn = path.with_name(f"{path.name}.{uuid4().hex}")
+    drawn.write_text(text)
+    try:
+        path.hardlink_to(drawn)
+    except FileExistsError:
+        pass
+    finally:
+        drawn.unlink()
 
 
 def default_config_path() -> Path:
@@ -169,13 +192,14 @@ def load(
         ConfigError: The file cannot be read or used; names file, key and what is allowed.
     """
     environ = os.environ if environ is None else environ
-    named = path or (Path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None)
+    named = path or (_named(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None)
     chosen = named or default_config_path()
     values: dict[str, Any] = {}
     source = "the defaults"
     if named is not None or chosen.exists():
         values = _read(chosen)
         source = str(chosen)
+        _refuse_bare_sections(values, source)
     for section, key, variable in (
         ("database", "url", DATABASE_VARIABLE),
         ("daemon", "state_dir", STATE_VARIABLE),
@@ -186,6 +210,19 @@ def load(
     for section, settings in (overrides or {}).items():
         values.setdefault(section, {}).update(settings)
     return _validated(values, source)
+
+
+def _named(text: str) -> Path:
+    try:
+        return _expanded(Path(text))
+    except ValueError as error:
+        raise ConfigError(str(error), source=CONFIG_VARIABLE) from error
+
+
+def _refuse_bare_sections(values: Mapping[str, Any], source: str) -> None:
+    for name in set(values) & set(Config.model_fields) - {"source"}:
+        if not isinstance(values[name], dict):
+            raise ConfigError(f"{source}: {name}: must be a table, [{name}]", key=name, source=source)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -236,8 +273,8 @@ def refuse_password(url: str) -> None:
     Raises:
         ConfigError: It has one.
     """
-    parts = urlsplit(url)
-    if parts.password or "password=" in parts.query.lower():
+    # As SQLAlchemy splits it: a password may hold what would end another URL's host.
+    if re.search(r"://[^:/]*:[^@]+@|[?&][a-z]*password=", url, re.IGNORECASE):
         raise ConfigError(
             "a password on the command line can be read by every user of this machine",
             key="database.url",

@@ -13,13 +13,16 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from sessionlib.db.faults import translated
-from sessionlib.errors import ConfigError
+from sessionlib.errors import ConfigError, DatabaseUnavailableError
 
 # SQLAlchemy prints a traceback here for each connection that died; the error itself reaches us anyway.
 logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
 
 _SQLITE_BUSY_MS = 10_000
-_PG_OPTIONS = "-c statement_timeout=15s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s"
+# The zone: years 1 and 9999 overflow in Python when the server shows them in another one.
+_PG_OPTIONS = (
+    "-c statement_timeout=15s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s -c timezone=UTC"
+)
 _PG_CONNECT: dict[str, Any] = {
     "connect_timeout": 5,
     "keepalives_idle": 30,
@@ -94,25 +97,38 @@ class Database:
 def _usable_url(url: str | URL) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
-        raise ConfigError(
-            "the database URL cannot be read",
-            key="database.url",
-            hint="use sqlite:////absolute/path.db or postgresql://user@host/name",
-        ) from error
+    except (ArgumentError, ValueError) as error:
+        raise _unusable("the database URL cannot be read") from error
     backend = parsed.get_backend_name()
-    if backend == "postgresql":
-        return parsed.set(drivername="postgresql+psycopg")
-    if backend == "sqlite":
-        if not parsed.database or parsed.database == ":memory:":
-            raise ConfigError(
-                "an in-memory SQLite database would be lost at once",
-                key="database.url",
-                hint="name a file: sqlite:////absolute/path.db",
-            )
-        return parsed
-    raise ConfigError(
-        f"databases of the kind {backend!r} are not supported",
+    if backend in ("postgresql", "postgres"):
+        return _postgres_url(parsed)
+    if backend != "sqlite":
+        raise _unusable(f"databases of the kind {backend!r} are not supported")
+    if not parsed.database or parsed.database == ":memory:":
+        raise ConfigError(
+            "an in-memory SQLite database would be lost at once",
+            key="database.url",
+            hint="name a file: sqlite:////absolute/path.db",
+        )
+    if "uri" not in parsed.query:
+        # Fixed now: a daemon may change its working folder later.
+        parsed = parsed.set(database=os.path.abspath(os.path.expanduser(parsed.database)))  # noqa: PTH100, PTH111
+    return parsed.set(drivername="sqlite")
+
+
+def _postgres_url(parsed: URL) -> URL:
+    if "@" in (parsed.host or ""):
+        # The rest of a password with an @ in it; it must not be shown as a host's name.
+        raise _unusable("the database URL has an @ too many; in a password write %40")
+    password = parsed.query.get("password")
+    if isinstance(password, str):
+        parsed = parsed.difference_update_query(["password"]).set(password=parsed.password or password)
+    return parsed.set(drivername="postgresql+psycopg")
+
+
+def _unusable(message: str) -> ConfigError:
+    return ConfigError(
+        message,
         key="database.url",
         hint="use sqlite:////absolute/path.db or postgresql://user@host/name",
     )
@@ -135,16 +151,27 @@ def _postgres(url: URL, pool_size: int, *, pgbouncer: bool) -> Engine:
     )
 
 
+def _create_file(path: Path) -> None:
+    """Create the file if need be: it holds people's work, so 0600 in a 0700 folder from its first byte."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise DatabaseUnavailableError(
+            f"the database file {path} cannot be made: {error.strerror}",
+            hint="mend the folder, or name another with database.url",
+        ) from error
+
+
 def _sqlite(url: URL) -> Engine:
     engine = create_engine(url, hide_parameters=True, connect_args={"timeout": _SQLITE_BUSY_MS / 1000})
     path = Path(str(url.database))
 
     @event.listens_for(engine, "do_connect")
     def _create_private(*_: Any) -> None:
-        # The mirror holds people's work: 0600 in a 0700 folder from its first byte.
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not path.exists():
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        if "uri" not in url.query:
+            _create_file(path)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: sqlite3.Connection, _: Any) -> None:

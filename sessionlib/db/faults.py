@@ -19,38 +19,54 @@ from sessionlib.errors import (
     RowRejectedError,
 )
 
-_BUSY_STATES = {"40P01", "40001", "55P03", "57014", "25P03"}
-_REFUSED_STATES = {"25006", "42501", "42P01", "42703", "3F000", "42P06", "42883"}
-_ROW_CLASSES = ("22", "23", "54")
+_BUSY_STATES = ("40", "55P03", "57014", "25P03")
+_ROW_CLASSES = ("21", "22", "23", "54")
 _DOWN_CLASSES = ("08", "57P", "53", "58")
 
 _SQLITE_BUSY = {"SQLITE_BUSY", "SQLITE_LOCKED"}
 _SQLITE_DOWN = {"SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_NOMEM", "SQLITE_PROTOCOL"}
-_SQLITE_REFUSED = {"SQLITE_READONLY", "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_NOTADB", "SQLITE_CORRUPT"}
+# SQLITE_ERROR is a statement that does not fit the schema, a table or a column that is missing.
+_SQLITE_REFUSED = {
+    "SQLITE_READONLY",
+    "SQLITE_PERM",
+    "SQLITE_AUTH",
+    "SQLITE_NOTADB",
+    "SQLITE_CORRUPT",
+    "SQLITE_ERROR",
+    "SQLITE_SCHEMA",
+}
 _SQLITE_ROW = {"SQLITE_CONSTRAINT", "SQLITE_TOOBIG", "SQLITE_MISMATCH", "SQLITE_RANGE"}
+
+_NO_CONNECTION = (exc.TimeoutError, exc.PendingRollbackError, exc.ResourceClosedError, exc.DisconnectionError)
 
 
 def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
+    lines = str(error).strip().splitlines()
+    if not lines:
+        return type(error).__name__
+    if lines[0].startswith("Multiple connection attempts failed"):
+        # A name with several addresses: the last attempt's reason says more than the heading.
+        return lines[-1].strip(" -")
+    return lines[0]
 
 
 def _from_postgres(error: psycopg.Error) -> DatabaseError:
     state = error.sqlstate
     text = _first_line(error)
     if state is None:
-        if isinstance(error, psycopg.DataError | psycopg.NotSupportedError | psycopg.ProgrammingError):
+        if isinstance(error, psycopg.DataError | psycopg.NotSupportedError):
             return RowRejectedError(f"the database refuses the row: {text}")
+        if isinstance(error, psycopg.ProgrammingError):
+            return DatabaseRefusedError(f"the database cannot be used like this: {text}")
         return DatabaseUnavailableError(f"the database does not answer: {text}")
-    if state in _BUSY_STATES:
+    if state.startswith(_BUSY_STATES):
         return DatabaseBusyError(f"the database is busy: {text}", sqlstate=state)
-    if state in _REFUSED_STATES:
-        return DatabaseRefusedError(f"the database refuses our writes: {text}", sqlstate=state)
     if state.startswith(_ROW_CLASSES):
         return RowRejectedError(f"the database refuses the row: {text}", sqlstate=state)
     if state.startswith(_DOWN_CLASSES):
         return DatabaseUnavailableError(f"the database does not answer: {text}", sqlstate=state)
-    return DatabaseRefusedError(f"the database refuses the statement: {text}", sqlstate=state)
+    # Read-only, no privilege, tables missing, and whatever else concerns more than one row.
+    return DatabaseRefusedError(f"the database refuses our statements: {text}", sqlstate=state)
 
 
 def _from_sqlite(error: sqlite3.Error) -> DatabaseError:
@@ -63,29 +79,32 @@ def _from_sqlite(error: sqlite3.Error) -> DatabaseError:
         return DatabaseUnavailableError(f"the database file cannot be used: {text}", sqlstate=name)
     if base in _SQLITE_ROW or isinstance(error, sqlite3.DataError | sqlite3.IntegrityError):
         return RowRejectedError(f"the database refuses the row: {text}", sqlstate=name or None)
-    if base in _SQLITE_REFUSED or "no such" in text:
-        return DatabaseRefusedError(f"the database file refuses our writes: {text}", sqlstate=name or None)
-    if isinstance(error, sqlite3.InterfaceError | sqlite3.ProgrammingError) and not name:
+    if base in _SQLITE_REFUSED:
+        return DatabaseRefusedError(f"the database file refuses our statements: {text}", sqlstate=name)
+    if "binding parameter" in text:
         return RowRejectedError(f"the database refuses the row: {text}")
     return DatabaseUnavailableError(f"the database file cannot be used: {text}", sqlstate=name or None)
 
 
 def translate(error: BaseException) -> DatabaseError | None:
     """Return our error for a driver's or SQLAlchemy's, or None for one that is not a database's."""
-    if isinstance(error, exc.DBAPIError) and error.orig is not None:
-        return translate(error.orig)
+    if isinstance(error, exc.StatementError) and error.orig is not None:
+        # A driver's error, or one raised while a value was bound: a time without a zone, a NUL.
+        return translate(error.orig) or _unbound(error.orig)
     if isinstance(error, psycopg.Error):
         return _from_postgres(error)
     if isinstance(error, sqlite3.Error):
         return _from_sqlite(error)
-    if isinstance(error, exc.TimeoutError):
-        return DatabaseUnavailableError(f"no database connection came free: {_first_line(error)}")
-    if isinstance(error, exc.SQLAlchemyError):
-        return DatabaseUnavailableError(f"the database connection failed: {_first_line(error)}")
+    if isinstance(error, _NO_CONNECTION):
+        return DatabaseUnavailableError(f"there is no database connection: {_first_line(error)}")
     if isinstance(error, OverflowError | UnicodeEncodeError):
         # Raised by the drivers while they bind: an integer over 64 bit, a lone surrogate.
-        return RowRejectedError(f"the database cannot hold a value: {_first_line(error)}")
+        return _unbound(error)
     return None
+
+
+def _unbound(error: BaseException) -> RowRejectedError:
+    return RowRejectedError(f"the database cannot hold a value: {_first_line(error)}")
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from enum import StrEnum
 from sqlalchemy import Connection, inspect, text
 
 from sessionlib.db.engine import Database
+from sessionlib.db.tables import metadata
 from sessionlib.errors import SchemaMismatchError, SchemaMissingError
 
 HEAD = "0001"
@@ -45,14 +46,27 @@ def _state_of(revision: str | None) -> SchemaState:
     return SchemaState.OLDER if revision in _KNOWN else SchemaState.NEWER
 
 
+def _refuse_foreign(database: Database, connection: Connection) -> None:
+    """Refuse a database without our revision that has tables of our names: it is another program's."""
+    found = sorted(set(inspect(connection).get_table_names()) & set(metadata.tables))
+    if found:
+        raise SchemaMismatchError(
+            f"the database {database.name} is not ours: it has a table {found[0]} but no revision",
+            hint="name an empty database with database.url; nothing was changed",
+        )
+
+
 def require_current(database: Database) -> None:
     """Return if the schema is the one this program needs.
 
     Raises:
-        SchemaMismatchError: It is newer than this program.
+        SchemaMismatchError: It is newer than this program, or another program's.
         SchemaMissingError: It is missing or older.
     """
-    found = state(database)
+    with database.read() as connection:
+        found = _state_of(current_revision(connection))
+        if found is SchemaState.MISSING:
+            _refuse_foreign(database, connection)
     if found is SchemaState.NEWER:
         raise _newer(database)
     if found is not SchemaState.CURRENT:
@@ -78,7 +92,7 @@ def upgrade(database: Database) -> SchemaState:
     SQLite. Returns how the schema stood before.
 
     Raises:
-        SchemaMismatchError: The schema is newer; nothing was changed.
+        SchemaMismatchError: The schema is newer, or another program's; nothing was changed.
         DatabaseError: The database does not answer or refuses.
     """
     before = state(database)
@@ -92,6 +106,8 @@ def upgrade(database: Database) -> SchemaState:
         before = _state_of(current_revision(connection))
         if before is SchemaState.NEWER:
             raise _newer(database)
+        if before is SchemaState.MISSING:
+            _refuse_foreign(database, connection)
         if before is not SchemaState.CURRENT:
             _run_migrations(connection)
     return before

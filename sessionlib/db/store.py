@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, select, tuple_, update
+from sqlalchemy import Connection, select, tuple_, update
 
 from sessionlib.db import bulk, tables
 from sessionlib.db.rows import (
@@ -96,44 +96,48 @@ def lock_sessions(connection: Connection, session_ids: Iterable[UUID]) -> None:
         return
     keys = sorted(int.from_bytes(session_id.bytes[:8], signed=True) for session_id in set(session_ids))
     # unnest in an ordered subquery with OFFSET 0 keeps the planner from taking the locks in another order.
-    connection.exec_driver_sql(
+    bulk.run(
+        connection,
         "SELECT count(pg_advisory_xact_lock(k)) FROM (SELECT k FROM unnest(%s::bigint[]) AS u(k) OFFSET 0) s",
-        (keys,),
+        bulk.array_text(keys),
     )
 
 
+class Held(NamedTuple):
+    """What is stored of some sessions while their locks are held."""
+
+    copies: dict[UUID, list[Copy]]
+    shown: dict[UUID, Shown]
+
+
+_COPY_COLUMNS = tuple(tables.session_files.columns)
+_SHOWN_COLUMNS = tuple(tables.sessions.c[name] for name in Shown._fields)
 _COPIES = (
-    select(tables.session_files, tables.workspaces.c.missing_since.is_not(None))
-    .join(
-        tables.workspaces,
-        (tables.workspaces.c.project_id == tables.session_files.c.project_id)
-        & (tables.workspaces.c.workspace_id == tables.session_files.c.workspace_id),
-    )
-    .where(
-        tables.session_files.c.project_id == bindparam("project"),
-        tables.session_files.c.session_id.in_(bindparam("ids", expanding=True)),
-    )
+    f"SELECT {', '.join(f'f.{column.name}' for column in _COPY_COLUMNS)}, w.missing_since IS NOT NULL "
+    "FROM session_files f JOIN workspaces w "
+    "ON w.project_id = f.project_id AND w.workspace_id = f.workspace_id "
+    "WHERE f.project_id = {project} AND f.session_id {among}"
 )
-
-_SHOWN = select(*(tables.sessions.c[name] for name in Shown._fields)).where(
-    tables.sessions.c.project_id == bindparam("project"),
-    tables.sessions.c.session_id.in_(bindparam("ids", expanding=True)),
+_SHOWN = (
+    f"SELECT {', '.join(column.name for column in _SHOWN_COLUMNS)} FROM sessions "
+    "WHERE project_id = {project} AND session_id {among}"
 )
 
 
-def copies(connection: Connection, project_id: UUID, ids: Collection[UUID]) -> dict[UUID, list[Copy]]:
-    """Return all stored copies of the sessions, in every workspace."""
+def hold_sessions(connection: Connection, project_id: UUID, ids: Collection[UUID]) -> Held:
+    """Take the sessions' locks and return all their copies, in every workspace, and what their rows show."""
+    wanted = [_COPY_COLUMNS, _SHOWN_COLUMNS]
+    with bulk.pipelined(connection):
+        lock_sessions(connection, ids)
+        cursors = [bulk.ask_among(connection, sql, project_id, ids) for sql in (_COPIES, _SHOWN)]
+    copy_rows, shown_rows = (
+        bulk.fetch(connection, cursor, columns) for cursor, columns in zip(cursors, wanted, strict=True)
+    )
     found: dict[UUID, list[Copy]] = {session_id: [] for session_id in ids}
-    for row in connection.execute(_COPIES, {"project": project_id, "ids": list(ids)}):
+    for row in copy_rows:
         copy = FileRow(*row[:-1])
         found[copy.session_id].append(Copy(copy, bool(row[-1])))
-    return found
-
-
-def shown(connection: Connection, project_id: UUID, ids: Collection[UUID]) -> dict[UUID, Shown]:
-    """Return what the session rows show now, for those that exist."""
-    rows = connection.execute(_SHOWN, {"project": project_id, "ids": list(ids)})
-    return {row[0]: Shown(*row) for row in rows}
+    return Held(found, {row[0]: Shown(*row) for row in shown_rows})
 
 
 def bodies(connection: Connection, project_id: UUID, hashes: Collection[str]) -> dict[str, Any]:
@@ -181,6 +185,11 @@ _INSERT_ONLY_SESSION = frozenset({"first_seen_at"})
 
 def write(connection: Connection, batch: Batch) -> None:
     """Write a batch, parents before children, and delete parts that are no longer in their document."""
+    with bulk.pipelined(connection):
+        _write(connection, batch)
+
+
+def _write(connection: Connection, batch: Batch) -> None:
     bulk.insert_new(connection, tables.documents, list(batch.documents.values()))
     bulk.upsert(connection, tables.session_files, batch.files)
     bulk.upsert(connection, tables.session_inputs, batch.inputs)

@@ -44,7 +44,11 @@ def utc_now() -> datetime:
 
 
 def _to_utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        message = "is in no year from 1 to 9999 in UTC"
+        raise ValueError(message) from error
 
 
 UtcDatetime = Annotated[AwareDatetime, AfterValidator(_to_utc)]

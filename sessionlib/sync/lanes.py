@@ -24,6 +24,7 @@ class Job:
         attempts: Set once a try has failed.
         torn_looks: How often the file was found half written.
         recheck: True for the second look at a folder that changed within its clock's tick.
+        due: When its delay ends, while it is delayed.
         tickets: Batches that count this folder.
     """
 
@@ -32,6 +33,7 @@ class Job:
     attempts: Attempts | None = None
     torn_looks: int = 0
     recheck: bool = False
+    due: float = 0.0
     tickets: list[Ticket] = field(default_factory=list)
 
 
@@ -72,12 +74,10 @@ class Lanes:
         job = self.live.get(path)
         if job is not None:
             return job
-        # Something new has happened: a delayed job need not wait any longer. It keeps its attempts, but
-        # what was torn, or was to be looked at again, is another content now.
+        # Something new has happened: a delayed job need not wait any longer.
         job = self._delayed.pop(path, None) or self.batch.get(path) or Job(path, live)
         job.live = job.live or live
-        job.torn_looks = 0
-        job.recheck = False
+        _renew(job)
         self._enqueue(job)
         return job
 
@@ -91,10 +91,11 @@ class Lanes:
     def wake(self, now: float) -> None:
         """Move the jobs whose delay is over to their lane."""
         while self._due and self._due[0][0] <= now:
-            _, _, path = heapq.heappop(self._due)
-            job = self._delayed.pop(path, None)
-            if job is not None:
-                self._enqueue(job)
+            due, _, path = heapq.heappop(self._due)
+            job = self._delayed.get(path)
+            # A job that was delayed, woken early and delayed again stands in the heap twice.
+            if job is not None and job.due == due:
+                self._enqueue(self._delayed.pop(path))
 
     def next_due(self) -> float | None:
         """Return when the first delay ends, or None."""
@@ -121,12 +122,25 @@ class Lanes:
         self.running.update((job.path, job) for job in jobs)
         return jobs
 
+    def is_running(self, job: Job) -> bool:
+        """Tell whether this very job is running, not a later one of the same folder."""
+        return self.running.get(job.path) is job
+
     def finish(self, job: Job) -> None:
         """Take a job from the running ones; run it again if it was dirtied meanwhile."""
-        self.running.pop(job.path, None)
+        del self.running[job.path]
         again = self._again.pop(job.path, None)
         if again is not None:
             self._enqueue(again)
+
+    def recheck(self, job: Job, due: float) -> None:
+        """Take a job from the running ones; look at its folder again at `due`, or now if it was dirtied."""
+        del self.running[job.path]
+        again = self._again.pop(job.path, None)
+        if again is not None:
+            self._enqueue(again)
+        else:
+            self._delay(Job(job.path, job.live, recheck=True), due)
 
     def give_back(self, jobs: Sequence[Job]) -> None:
         """Put running jobs back into their lanes, untried."""
@@ -135,20 +149,25 @@ class Lanes:
             self._enqueue(job)
 
     def delay(self, job: Job, due: float) -> None:
-        """Let a running job wait until `due` before its next try."""
+        """Let a running job wait until `due` before its next try; not at all if it was dirtied meanwhile."""
         if self._merge_again(job):
             self._enqueue(job)
-            return
+        else:
+            self._delay(job, due)
+
+    def _delay(self, job: Job, due: float) -> None:
+        job.due = due
         self._delayed[job.path] = job
         heapq.heappush(self._due, (due, next(self._count), job.path))
 
     def _merge_again(self, job: Job) -> bool:
-        self.running.pop(job.path, None)
+        del self.running[job.path]
         again = self._again.pop(job.path, None)
         if again is None:
             return False
         job.live = job.live or again.live
         job.tickets += again.tickets
+        _renew(job)
         return True
 
     def clear(self) -> list[Job]:
@@ -158,3 +177,9 @@ class Lanes:
             lane.clear()
         self._due.clear()
         return left
+
+
+def _renew(job: Job) -> None:
+    """Let a job keep its attempts; what was torn, or was to be looked at again, is another content now."""
+    job.torn_looks = 0
+    job.recheck = False

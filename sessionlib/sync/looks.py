@@ -2,9 +2,10 @@
 
 import orjson
 
+from sessionlib.db.rows import FileRow
 from sessionlib.db.store import Fingerprint
 from sessionlib.state.files import Look, Signature
-from sessionlib.sync.places import stored_name
+from sessionlib.sync.places import real_name, stored_name
 
 
 def dump_extras(extras: tuple[tuple[str, Signature], ...]) -> str:
@@ -14,10 +15,12 @@ def dump_extras(extras: tuple[tuple[str, Signature], ...]) -> str:
     return orjson.dumps([[stored_name(name), *signature] for name, signature in extras]).decode()
 
 
-def load_look(stored: Fingerprint) -> Look:
+def load_look(stored: Fingerprint | FileRow) -> Look:
     """Return the look that a stored copy was written from."""
     extras = (
-        tuple((row[0], Signature(*row[1:])) for row in orjson.loads(stored.extras)) if stored.extras else ()
+        tuple((real_name(row[0]), Signature(*row[1:])) for row in orjson.loads(stored.extras))
+        if stored.extras
+        else ()
     )
     state = Signature(stored.dev, stored.inode, stored.size, stored.mtime_ns, stored.ctime_ns)
     return Look(state, stored.folder_mtime_ns, extras)

@@ -6,6 +6,7 @@ older version are written again by the next reconcile, whatever their hashes say
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -32,6 +33,10 @@ FUTURE_SLACK = timedelta(seconds=60)
 """A stamp later than its copy's own mtime by more than this was invented, and does not rank the copy."""
 
 _MAX_WARNINGS = 100
+_MOST_INDEXED = 500
+_MOST_KEY = 200
+"""Characters that fit an index entry of PostgreSQL (2,704 bytes) in any script; three keys share one."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FAR = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -100,6 +105,49 @@ def document_row(
 ) -> DocumentRow:
     """Return the row of one distinct content; `document_time` is its greatest stamp, believable or not."""
     return DocumentRow(project_id, found, dump_json(tree), size, max(stamps, default=None), now)
+
+
+def storable(content: SessionContent) -> SessionContent:
+    """Return the content with what is too long for an index cut short, or left out, and noted.
+
+    SQLite would take it and PostgreSQL would not; no honest phase, commit or id comes near the limits.
+    """
+    links = tuple(part for part in content.links if _fits(part.client, part.native_id, part.agent_native_id))
+    runs = tuple(part for part in content.research_runs if _fits(part.research_id))
+    commits = tuple(
+        part if len(part.sha) <= _MOST_INDEXED else replace(part, sha=_cut(part.sha))
+        for part in content.commits
+    )
+    words = content.current_phase, content.status, content.effective_status
+    current_phase, status, effective_status = (word if word is None else _cut(word) for word in words)
+    odd = (
+        ("conversations", len(links) < len(content.links), "have too long ids; left out"),
+        ("research_artifacts", len(runs) < len(content.research_runs), "have too long ids; left out"),
+        ("commits", commits != content.commits, "have too long shas; cut"),
+        ("current_phase", current_phase != content.current_phase, "is too long; cut"),
+        ("status", status != content.status, "is too long; cut"),
+    )
+    notes = tuple((path, problem) for path, is_odd, problem in odd if is_odd)
+    if not notes:
+        return content
+    return replace(
+        content,
+        links=links,
+        research_runs=runs,
+        commits=commits,
+        current_phase=current_phase,
+        status=status,
+        effective_status=effective_status or content.effective_status,
+        warnings=notes + content.warnings,
+    )
+
+
+def _fits(*ids: str | None) -> bool:
+    return all(one is None or len(one) <= _MOST_KEY for one in ids)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_INDEXED else text[: _MOST_INDEXED - 1] + "…"
 
 
 def add_session(batch: Batch, origin: Origin, content: SessionContent, observed: Observed) -> None:

@@ -26,7 +26,7 @@ from sessionlib.state.document import interpret
 from sessionlib.state.files import Look, Signature, look
 from sessionlib.state.layout import PLAN_FILE
 from sessionlib.sync import mapping, snapshot
-from sessionlib.sync.looks import dump_extras
+from sessionlib.sync.looks import dump_extras, load_look
 from sessionlib.sync.mapping import MAPPING_VERSION, Observed, Origin
 from sessionlib.sync.places import Place, stored_name
 from sessionlib.sync.snapshot import Snapshot
@@ -38,7 +38,11 @@ _RETRY_VERSION = 0
 
 
 class Outcome(StrEnum):
-    """What became of one session folder."""
+    """What became of one session folder.
+
+    INVALID is a file that cannot be used, or whose rows the database refuses: its error is recorded.
+    REJECTED is one of which not even the error can be recorded.
+    """
 
     WRITTEN = "written"
     TOUCHED = "touched"
@@ -47,6 +51,7 @@ class Outcome(StrEnum):
     ABSENT = "absent"
     TORN = "torn"
     UNREADABLE = "unreadable"
+    REJECTED = "rejected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +99,9 @@ class Mirror:
         """
         try:
             return self._sync(place, slugs, settled)
-        except RowRejectedError as error:
+        except RowRejectedError:
             if len(slugs) == 1:
-                return [self._quarantine(place, slugs[0], error)]
+                return [self._isolate(place, slugs[0], settled)]
             half = len(slugs) // 2
             return self.sync(place, slugs[:half], settled=settled) + self.sync(
                 place, slugs[half:], settled=settled
@@ -109,7 +114,7 @@ class Mirror:
 
     def settle_in(self, connection: Connection, project_id: UUID, session_ids: Sequence[UUID]) -> int:
         """Do what `settle` does inside a transaction that is open for writing."""
-        task = _Task(connection, project_id, session_ids, self._now())
+        task = _Task(connection, project_id, session_ids, self._now)
         for session_id in task.ids:
             task.settle(session_id, None)
         return task.finish()
@@ -117,7 +122,7 @@ class Mirror:
     def _sync(self, place: Place, slugs: Sequence[str], settled: Collection[str]) -> list[Result]:
         readings = {slug: _read(place.path / slug, give_up=slug in settled) for slug in slugs}
         with self._database.write() as connection:
-            task = _Task(connection, place.project_id, [place.session_id(s) for s in slugs], self._now())
+            task = _Task(connection, place.project_id, [place.session_id(s) for s in slugs], self._now)
             results = [
                 task.take(
                     place, slug, _look_again(place.path / slug, readings[slug], give_up=slug in settled)
@@ -127,32 +132,41 @@ class Mirror:
             task.finish()
         return results
 
-    def _quarantine(self, place: Place, slug: str, error: RowRejectedError) -> Result:
-        """Record on the copy's row why its session cannot be stored, and keep what was stored before."""
-        seen = look(place.path / slug)
+    def _isolate(self, place: Place, slug: str, settled: Collection[str]) -> Result:
+        """Try once more the one folder whose rows were rejected; record why if they are again.
+
+        It is looked at before it is read again: what is mended later must not pass for what was rejected.
+        """
+        try:
+            seen = look(place.path / slug)
+        except StateUnreadableError as error:
+            return Result(slug, Outcome.UNREADABLE, error.message)
+        try:
+            return self._sync(place, [slug], settled)[0]
+        except RowRejectedError as error:
+            message = error.message.replace("\0", "")
+        fields = {"path": stored_name(str(place.path / slug)), "error": message}
+        _LOG.warning("row rejected", extra={"event": "sync.rejected", "fields": fields})
         if seen is None:
             return Result(slug, Outcome.ABSENT)
+        try:
+            return self._quarantine(place, slug, Snapshot(look=seen, error=message))
+        except RowRejectedError as error:
+            return Result(slug, Outcome.REJECTED, error.message)
+
+    def _quarantine(self, place: Place, slug: str, rejected: Snapshot) -> Result:
+        """Record on the copy's row why its session cannot be stored, and keep what was stored before."""
         with self._database.write() as connection:
-            task = _Task(connection, place.project_id, [place.session_id(slug)], self._now())
-            reading = _Reading(Snapshot(look=seen, error=error.message.replace("\0", "")))
-            result = task.take(place, slug, reading)
+            task = _Task(connection, place.project_id, [place.session_id(slug)], self._now)
+            result = task.take(place, slug, _Reading(rejected))
             task.finish()
-        _LOG.warning(
-            "row rejected",
-            extra={
-                "event": "sync.rejected",
-                "fields": {"path": str(place.path / slug), "error": error.message},
-            },
-        )
         return result
 
 
 def _read(session_dir: Path, *, give_up: bool) -> _Reading:
     try:
-        return _Reading(snapshot.take(session_dir))
-    except StateInvalidError as error:
-        if give_up:
-            return _Reading(snapshot.settle_torn(session_dir, error))
+        return _Reading(snapshot.take(session_dir, give_up=give_up))
+    except StateInvalidError:
         return _Reading(torn=True)
     except StateUnreadableError as error:
         return _Reading(unreadable=error.message)
@@ -178,21 +192,28 @@ class _Task:
     """One transaction: the locked sessions, what is stored of them, and the rows to write."""
 
     def __init__(
-        self, connection: Connection, project_id: UUID, session_ids: Sequence[UUID], now: datetime
+        self,
+        connection: Connection,
+        project_id: UUID,
+        session_ids: Sequence[UUID],
+        clock: Callable[[], datetime],
     ) -> None:
         self.ids = sorted(set(session_ids))
         self._connection = connection
         self._project_id = project_id
-        self._now = now
         self._batch = Batch()
         self._updates = 0
-        store.lock_sessions(connection, self.ids)
-        self._copies: dict[UUID, list[Copy]] = store.copies(connection, project_id, self.ids)
-        self._shown: dict[UUID, Shown] = store.shown(connection, project_id, self.ids)
+        held = store.hold_sessions(connection, project_id, self.ids)
+        # Under the lock, so that observed times follow the order of the writes.
+        self._now = clock()
+        self._copies: dict[UUID, list[Copy]] = held.copies
+        self._shown: dict[UUID, Shown] = held.shown
 
     def finish(self) -> int:
         """Write the rows; return how many sessions were written."""
         if self._batch:
+            # In one order everywhere: two batches that bring the same new documents must not deadlock.
+            self._batch.documents = dict(sorted(self._batch.documents.items()))
             store.write(self._connection, self._batch)
         return len(self._batch.sessions) + self._updates
 
@@ -267,7 +288,9 @@ class _Task:
         batch = self._batch
         for document in (found.state, *found.extras):
             if document is not None and document.content_hash not in batch.documents:
-                stamps = found.content.stamps if found.content and document is found.state else ()
+                # Of the document alone, whatever part it plays: the same bytes may be a state and a plan.
+                known = found.content if document is found.state else None
+                stamps = (known or interpret(document.tree)).stamps
                 batch.documents[document.content_hash] = mapping.document_row(
                     row.project_id, document.content_hash, document.size, document.tree, stamps, self._now
                 )
@@ -313,13 +336,14 @@ class _Task:
         if best.content_hash is None or best.inputs_hash is None:
             message = "the freshest copy must have been read"
             raise AssertionError(message)
+        content = mapping.storable(content)
         activity = mapping.activity_at(content.stamps, best.mtime_ns)
         if known is None:
             changed = min(activity, self._now)
         elif known.content_hash == best.content_hash:
             changed = known.content_changed_at
         else:
-            changed = min(max(mapping.time_of(best.mtime_ns), known.content_changed_at), self._now)
+            changed = max(min(mapping.time_of(best.mtime_ns), self._now), known.content_changed_at)
         new_version = known is None or known.content_hash != best.content_hash
         seq = (known.version_seq if known else 0) + new_version
         origin = Origin(
@@ -398,10 +422,7 @@ def _outcome(mine: FileRow | None, row: FileRow) -> Outcome:
 
 def _stored_look(mine: FileRow | None) -> Look:
     """Return a stand-in for the look at a folder that the operating system does not let us look at."""
-    if mine is None:
-        return Look(Signature(0, 0, 0, 0, 0), 0)
-    state = Signature(mine.dev, mine.inode, mine.size, mine.mtime_ns, mine.ctime_ns)
-    return Look(state, mine.folder_mtime_ns)
+    return Look(Signature(0, 0, 0, 0, 0), 0) if mine is None else load_look(mine)
 
 
 def _restore(connection: Connection, file: FileRow) -> SessionContent:

@@ -1,4 +1,8 @@
-"""The database as a whole is down: probe, remind, recover."""
+"""The database as a whole is down: pause, probe, try, recover.
+
+A probe that is answered proves little: a full disk or a missing privilege lets every SELECT pass. So the
+outage is over only once work has succeeded; until then the probes stay as slow as they were.
+"""
 
 import logging
 import random
@@ -17,52 +21,71 @@ REMINDER = 30.0
 
 
 class Outage:
-    """The state of one outage. `error` is what an operator should read, None while all is well.
+    """The state of one outage.
+
+    Attributes:
+        error: What an operator should read, from the first failure until work succeeds again; else None.
+        pausing: True while nothing should be tried but the probe.
 
     Args:
         probe: Asks the database for a sign of life; raises while there is none.
         stop: Ends the waiting at once.
+        clock: Monotonic seconds.
     """
 
-    def __init__(self, probe: Callable[[], None], stop: Event) -> None:
+    def __init__(
+        self, probe: Callable[[], None], stop: Event, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._probe = probe
         self._stop = stop
-        self.error: str | None = None
+        self._clock = clock
+        self._delay = FIRST_PROBE
         self._since = 0.0
         self._reminded = 0.0
+        self.error: str | None = None
+        self.pausing = False
 
     def begin(self, error: SessionlibError) -> None:
         """Note that the database is down; the first to say so logs it."""
         if self.error is None:
-            self._since = self._reminded = time.monotonic()
+            self._delay = FIRST_PROBE
+            self._since = self._reminded = self._clock()
             _LOG.error(
                 "database down, pausing", extra={"event": "db.down", "fields": {"error": error.message}}
             )
         self.error = error.message
+        self.pausing = True
+        self._remind()
 
-    def wait_for_recovery(self) -> bool:
-        """Probe, ever more slowly up to every 5 s; True once the database answers, False for `stop`."""
-        delay = FIRST_PROBE
-        while not self._stop.wait(delay * random.uniform(0.8, 1.2)):  # noqa: S311 - jitter, not a secret
-            delay = min(delay * 2, LONGEST_PROBE)
+    def wait_for_answer(self) -> bool:
+        """Probe, ever more slowly up to every 5 s; True once work can be tried again, False for `stop`."""
+        while not self._stop.wait(self._delay * random.uniform(0.8, 1.2)):  # noqa: S311 - jitter, no secret
+            self._delay = min(self._delay * 2, LONGEST_PROBE)
             try:
                 self._probe()
-            except SessionlibError as error:
-                self.error = error.message
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is no sign of life
+                self.error = str(error) or type(error).__name__
                 self._remind()
             else:
-                self._end()
+                self.pausing = False
                 return True
         return False
 
+    def end(self) -> bool:
+        """Note that the database took work; return whether that is news.
+
+        While all pause it is not: such work began before the outage did.
+        """
+        if self.error is None or self.pausing:
+            return False
+        self.error = None
+        fields = {"for_s": round(self._clock() - self._since, 1)}
+        _LOG.warning("database back, reconciling", extra={"event": "db.up", "fields": fields})
+        return True
+
     def _remind(self) -> None:
-        now = time.monotonic()
+        now = self._clock()
         if now - self._reminded >= REMINDER:
             self._reminded = now
             fields = {"for_s": round(now - self._since), "error": self.error}
             _LOG.warning("database still down", extra={"event": "db.still_down", "fields": fields})
-
-    def _end(self) -> None:
-        self.error = None
-        fields = {"for_s": round(time.monotonic() - self._since, 1)}
-        _LOG.warning("database back, reconciling", extra={"event": "db.up", "fields": fields})

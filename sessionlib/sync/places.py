@@ -1,20 +1,36 @@
 """Where a session lies, in the words of both sides."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID, uuid5
 
+_ESCAPED = re.compile(rb"\\(?:\\|x([0-9a-f]{2}))")
+
 
 def stored_name(name: str) -> str:
-    r"""Return a file name or path as text that a database takes.
+    r"""Return a file name or path as text that a database takes; `real_name` is the way back.
 
     Bytes that are not UTF-8 arrive from the operating system as lone surrogates, which no database stores;
-    they become ``\xff`` escapes. All other names stay as they are.
+    they become ``\xff`` escapes. A backslash is doubled, so that no two names are stored alike. All other
+    names stay as they are.
     """
-    if name.isascii():
+    if name.isascii() and "\\" not in name:
         return name
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    return os.fsencode(name.replace("\\", "\\\\")).decode("utf-8", "backslashreplace")
+
+
+def real_name(stored: str) -> str:
+    """Return the file name or path that was stored, as the operating system takes it."""
+    if "\\" not in stored:
+        return stored
+    return os.fsdecode(_ESCAPED.sub(_unescaped, stored.encode()))
+
+
+def _unescaped(match: re.Match[bytes]) -> bytes:
+    digits: bytes | None = match[1]
+    return b"\\" if digits is None else bytes.fromhex(digits.decode())
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Condition, Event, Thread
+from threading import Condition, Event, Lock, Thread
 
 from sessionlib.errors import (
     DatabaseBusyError,
@@ -25,6 +25,7 @@ from sessionlib.errors import (
 from sessionlib.sync.lanes import Job, Lanes
 from sessionlib.sync.mirror import Outcome, Result
 from sessionlib.sync.outage import Outage
+from sessionlib.sync.places import stored_name
 from sessionlib.sync.retry import TORN_DELAYS, RetryPolicy, is_transient
 from sessionlib.sync.ticket import Ticket
 
@@ -98,7 +99,10 @@ class SyncQueue:
         self._options = options or QueueOptions()
         self._lanes = Lanes()
         self._owed: dict[Path, str] = {}
-        self._changed = Condition()
+        self._lock = Lock()
+        # Two conditions on one lock: what wakes a worker must not be swallowed by somebody who drains.
+        self._ready = Condition(self._lock)
+        self._changed = Condition(self._lock)
         self._stop = Event()
         self._closed = False
         self._outage = Outage(probe, self._stop)
@@ -126,34 +130,34 @@ class SyncQueue:
 
     def submit(self, session_dir: Path) -> None:
         """Note that a session folder changed; never blocks, never raises, costs microseconds."""
-        with self._changed:
+        with self._lock:
             if not self._closed:
                 self._lanes.add(session_dir, live=True)
-                self._changed.notify()
+                self._ready.notify()
 
     def submit_batch(self, session_dirs: Iterable[Path]) -> Ticket:
         """Note folders that a reconcile found different; return a ticket that counts their outcomes."""
         paths = list(dict.fromkeys(session_dirs))
         ticket = Ticket(len(paths))
-        with self._changed:
+        with self._lock:
             if self._closed:
                 for _ in paths:
                     ticket.done("refused")
                 return ticket
             for path in paths:
                 self._lanes.add(path, live=False, ticket=ticket)
-            self._changed.notify_all()
+            self._ready.notify_all()
         return ticket
 
     @property
     def owed(self) -> dict[Path, str]:
         """The folders whose tries are used up, with their last error."""
-        with self._changed:
+        with self._lock:
             return dict(self._owed)
 
     def stats(self) -> QueueStats:
         """Return a consistent snapshot of the counters."""
-        with self._changed:
+        with self._lock:
             lanes = self._lanes
             return QueueStats(
                 waiting=len(lanes.live) + len(lanes.batch),
@@ -176,44 +180,44 @@ class SyncQueue:
     def close(self, timeout: float = 5.0) -> int:
         """Stop the workers after what they hold; return how many folders were not synced.
 
-        What is left is not lost: the next start's reconcile finds it. Safe to call twice.
+        What is left is not lost: the next start's reconcile finds it. Every ticket is settled, even that of a
+        folder whose worker hangs. Safe to call twice.
         """
-        with self._changed:
+        with self._lock:
             self._closed = True
             self._stop.set()
             left = self._lanes.clear()
-            self._changed.notify_all()
-        for job in left:
-            _settle_tickets(job, "refused")
+            self._ready.notify_all()
+        self._settle_tickets(left, "refused")
         deadline = time.monotonic() + timeout
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-        return len(left) + len(self._lanes.running)
+        with self._lock:
+            # What a worker gave back at its end, and what one still holds.
+            late = [*self._lanes.clear(), *self._lanes.running.values()]
+            self._changed.notify_all()
+        self._settle_tickets(late, "refused")
+        return len({job.path for job in (*left, *late) if not job.recheck})
 
     # --- workers -------------------------------------------------------------------------------
 
     def _run(self) -> None:
         while (jobs := self._next()) is not None:
-            if not jobs:
-                self._probe()
-                continue
-            try:
+            if jobs:
                 self._process(jobs)
-            except Exception:  # noqa: BLE001 - logged with its traceback
-                # A worker must outlive every surprise; the folders stay owed for the next reconcile.
-                _LOG.exception("sync worker failed", extra={"event": "sync.crashed"})
-                self._give_up(jobs, "unexpected error, see the log")
+            else:
+                self._probe()
 
     def _next(self) -> list[Job] | None:
         """Wait for work; return jobs, an empty list to probe the database, or None to stop."""
         options = self._options
-        with self._changed:
+        with self._lock:
             while not self._stop.is_set():
-                if self._outage.error is not None:
+                if self._outage.pausing:
                     if not self._probing:
                         self._probing = True
                         return []
-                    self._changed.wait()
+                    self._ready.wait()
                     continue
                 now = time.monotonic()
                 self._lanes.wake(now)
@@ -225,56 +229,80 @@ class SyncQueue:
                 if jobs:
                     return jobs
                 due = self._lanes.next_due()
-                self._changed.wait(None if due is None else max(0.0, due - now))
+                self._ready.wait(None if due is None else max(0.0, due - now))
         return None
 
     def _process(self, jobs: list[Job]) -> None:
         batch = not jobs[0].live
+        try:
+            self._try(jobs)
+        except Exception:  # noqa: BLE001 - logged with its traceback
+            # A worker must outlive every surprise; the folders stay owed for the next reconcile.
+            _LOG.exception("sync worker failed", extra={"event": "sync.crashed"})
+            self._give_up(jobs, "unexpected error, see the log")
+        finally:
+            with self._lock:
+                if batch:
+                    self._lanes.batch_runs -= 1
+                self._ready.notify_all()
+                self._changed.notify_all()
+
+    def _try(self, jobs: list[Job]) -> None:
         settled = frozenset(job.path for job in jobs if job.torn_looks >= len(TORN_DELAYS))
         try:
             results = self._work([job.path for job in jobs], settled)
         except _WHOLE as error:
             self._pause(jobs, error)
         except SessionlibError as error:
+            self._note_answer()
             self._retry(jobs, error)
         else:
+            self._note_answer()
             self._finish(jobs, results)
-        finally:
-            with self._changed:
-                if batch:
-                    self._lanes.batch_runs -= 1
-                self._changed.notify_all()
+
+    def _note_answer(self) -> None:
+        """The database answered as it should; if that is news, have everything compared anew."""
+        with self._lock:
+            recovered = self._outage.end()
+        if recovered:
+            try:
+                self._on_recover()
+            except Exception:  # noqa: BLE001 - logged with its traceback
+                _LOG.exception("the listener failed", extra={"event": "sync.listener_failed"})
 
     def _finish(self, jobs: list[Job], results: list[Result]) -> None:
         for job, result in zip(jobs, results, strict=True):
             if result.outcome is Outcome.TORN:
-                self._delay(job, TORN_DELAYS[job.torn_looks])
+                seconds = TORN_DELAYS[job.torn_looks]
                 job.torn_looks += 1
+                self._delay(job, seconds)
             elif result.outcome is Outcome.UNREADABLE:
                 self._retry([job], StateUnreadableError(result.error or "unreadable", session_dir=job.path))
+                self._tell(job, result)
+            elif result.outcome is Outcome.REJECTED:
+                self._give_up([job], result.error or "rejected")
                 self._tell(job, result)
             else:
                 self._done(job, result)
 
     def _done(self, job: Job, result: Result) -> None:
-        with self._changed:
+        with self._lock:
             self._synced += 1
             self._written += result.outcome is Outcome.WRITTEN
             self._owed.pop(job.path, None)
             if result.racy and not job.recheck:
-                again = Job(job.path, job.live, recheck=True)
-                self._lanes.delay(again, time.monotonic() + _RACY_RECHECK)
+                self._lanes.recheck(job, time.monotonic() + _RACY_RECHECK)
             else:
                 self._lanes.finish(job)
         self._tell(job, result)
-        _settle_tickets(job, result.outcome)
+        self._settle_tickets([job], result.outcome)
 
     def _tell(self, job: Job, result: Result) -> None:
         with contextlib.suppress(Exception):
             self._on_result(job.path, result, job.live)
 
     def _delay(self, job: Job, seconds: float) -> None:
-        with self._changed:
+        with self._lock:
             self._retried += 1
             self._lanes.delay(job, time.monotonic() + seconds)
 
@@ -292,50 +320,56 @@ class SyncQueue:
                     "sync failed, trying again",
                     extra={
                         "event": "sync.retry",
-                        "fields": {"path": str(job.path), "in_s": round(seconds, 2), "error": error.message},
+                        "fields": {
+                            "path": stored_name(str(job.path)),
+                            "in_s": round(seconds, 2),
+                            "error": error.message,
+                        },
                     },
                 )
                 self._delay(job, seconds)
 
     def _give_up(self, jobs: Sequence[Job], words: str, error: SessionlibError | None = None) -> None:
         for job in jobs:
-            with self._changed:
+            with self._lock:
+                if not self._lanes.is_running(job):
+                    continue
                 self._failed += 1
+                is_news = self._owed.get(job.path) != words
                 self._owed[job.path] = words
                 self._lanes.finish(job)
-            _LOG.error(
+            _LOG.log(
+                logging.ERROR if is_news else logging.DEBUG,
                 "sync given up; the next reconcile tries again",
                 extra={
                     "event": "sync.gave_up",
                     "fields": {
-                        "path": str(job.path),
+                        "path": stored_name(str(job.path)),
                         "attempts": job.attempts.count if job.attempts else 1,
                         "kind": type(error).__name__ if error else "Exception",
                         "error": words,
                     },
                 },
             )
-            _settle_tickets(job, "owed")
+            self._settle_tickets([job], "owed")
 
     def _pause(self, jobs: list[Job], error: SessionlibError) -> None:
-        with self._changed:
+        with self._lock:
             self._lanes.give_back(jobs)
             self._outage.begin(error)
-            self._changed.notify_all()
 
     def _probe(self) -> None:
-        """Ask until the database answers, then let all workers go on."""
+        """Ask until the database answers, then let all workers try."""
         try:
-            recovered = self._outage.wait_for_recovery()
+            self._outage.wait_for_answer()
         finally:
-            with self._changed:
+            with self._lock:
                 self._probing = False
-                self._changed.notify_all()
-        if recovered:
-            self._on_recover()
+                self._ready.notify_all()
 
-
-def _settle_tickets(job: Job, outcome: str) -> None:
-    for ticket in job.tickets:
-        ticket.done(outcome)
-    job.tickets.clear()
+    def _settle_tickets(self, jobs: Iterable[Job], outcome: str) -> None:
+        for job in jobs:
+            with self._lock:
+                tickets, job.tickets = job.tickets, []
+            for ticket in tickets:
+                ticket.done(outcome)

@@ -6,8 +6,8 @@ its workspace is marked missing. When most of a root vanishes at once, that wait
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -21,14 +21,14 @@ from sessionlib.db.crud.workspaces import Root
 from sessionlib.db.engine import Database
 from sessionlib.db.store import Fingerprint
 from sessionlib.errors import StateNotFoundError, StateUnreadableError
-from sessionlib.models import WorkspaceUpdate
+from sessionlib.models import Workspace, WorkspaceUpdate
 from sessionlib.models.base import utc_now
 from sessionlib.state.files import Look, look
 from sessionlib.state.scan import Listing, list_sessions
 from sessionlib.sync.looks import load_look
 from sessionlib.sync.mapping import MAPPING_VERSION
 from sessionlib.sync.mirror import Mirror
-from sessionlib.sync.places import Place, stored_name
+from sessionlib.sync.places import Place, real_name, stored_name
 from sessionlib.sync.ticket import Ticket
 
 _LOG = logging.getLogger("sessionlib.sync")
@@ -76,11 +76,12 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class _Gone:
-    """Absent copies, by what is to be done about them."""
+    """Absent copies, by what is to be done about them; those waiting were held back and are not due yet."""
 
     first: list[str] = field(default_factory=list)
     confirmed: list[str] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
 
 
 class Reconciler:
@@ -118,22 +119,27 @@ class Reconciler:
         """
         with self._database.read() as connection:
             stored = store.fingerprints(connection, place.project_id, place.workspace_id, place.root)
-            root = workspaces.roots_of(connection, place.workspace_id).get(place.root)
-        known = {slug: load_look(fingerprint) for slug, fingerprint in stored.items()}
+            roots = workspaces.roots_of(connection, place.workspace_id)
+            workspace = workspaces.get(connection, place.workspace_id)
+            is_held = _is_held(connection, place)
+        root = roots.get(place.root)
+        known = {real_name(slug): load_look(fingerprint) for slug, fingerprint in stored.items()}
         try:
             listing = list_sessions(place.path, known)
         except StateNotFoundError:
-            self._root_missing(place, root)
+            self._root_missing(place, roots, workspace)
             return Report(place, missing=True)
-        except StateUnreadableError as error:
-            return Report(place, complete=False, problems=((".", error.message),))
+        if listing.identity is None:
+            return Report(place, complete=False, problems=listing.problems)
         if _looks_unmounted(listing, root, stored):
-            self._root_missing(place, root)
+            self._root_missing(place, roots, workspace)
             return Report(place, missing=True)
-        self._root_there(place, root, listing)
+        self._root_there(place, root, workspace, listing.identity)
         ticket = self._submit(place.path / slug for slug in _changed(listing, stored, known))
-        gone = self._gone(listing, stored, accept_missing=accept_missing) if listing.complete else _Gone()
-        self._record(place, gone, stored)
+        gone = _Gone()
+        if listing.complete:
+            gone = self._gone(listing, stored, accept_missing=accept_missing)
+            self._record(place, gone, stored, is_held=is_held)
         return Report(
             place,
             total=len(listing.sessions),
@@ -147,41 +153,51 @@ class Reconciler:
 
     # --- the root itself -----------------------------------------------------------------------
 
-    def _root_missing(self, place: Place, root: Root | None) -> None:
-        """Mark a root missing, and its workspace when it was the last one that was there."""
-        if root is None or root.missing_since is not None:
+    def _root_missing(self, place: Place, roots: Mapping[str, Root], workspace: Workspace) -> None:
+        """Mark a root missing, and its workspace when it was the last one that was there.
+
+        The root's own mark comes last: whoever is killed in between is followed by one who does it all.
+        """
+        root = roots.get(place.root)
+        if root is None:
+            return
+        is_last = all(other.missing_since is not None for name, other in roots.items() if name != place.root)
+        if root.missing_since is not None and (workspace.missing_since is not None or not is_last):
             return
         now = self._now()
+        if is_last:
+            if workspace.missing_since is None:
+                with self._database.write() as connection:
+                    workspaces.change(connection, place.workspace_id, WorkspaceUpdate(missing_since=now))
+            self._settle_all(place)
         with self._database.write() as connection:
             workspaces.put_root(connection, root._replace(missing_since=now))
-            roots = workspaces.roots_of(connection, place.workspace_id).values()
-            if any(other.missing_since is None for other in roots):
-                return
-            workspaces.change(connection, place.workspace_id, WorkspaceUpdate(missing_since=now))
-        self._settle_all(place)
         _LOG.warning(
-            "workspace missing; its sessions are kept",
-            extra={"event": "workspace.missing", "fields": {"path": str(place.workspace_path)}},
+            "workspace missing; its sessions are kept" if is_last else "root missing; its sessions are kept",
+            extra={"event": "workspace.missing", "fields": {"path": stored_name(str(place.path))}},
         )
 
-    def _root_there(self, place: Place, root: Root | None, listing: Listing) -> None:
-        dev, inode = listing.identity or (0, 0)
-        if root is not None and root.missing_since is None and (root.dev, root.inode) == (dev, inode):
+    def _root_there(
+        self, place: Place, root: Root | None, workspace: Workspace, identity: tuple[int, int]
+    ) -> None:
+        was_missing = workspace.missing_since is not None or (
+            root is not None and root.missing_since is not None
+        )
+        if root is not None and not was_missing and (root.dev, root.inode) == identity:
             return
+        if was_missing:
+            with self._database.write() as connection:
+                workspaces.change(connection, place.workspace_id, WorkspaceUpdate(missing_since=None))
+            self._settle_all(place)
         with self._database.write() as connection:
             workspaces.put_root(
                 connection,
-                Root(place.project_id, place.workspace_id, place.root, dev, inode, None, self._now()),
+                Root(place.project_id, place.workspace_id, place.root, *identity, None, self._now()),
             )
-            workspace = workspaces.get(connection, place.workspace_id)
-            was_missing = workspace.missing_since is not None
-            if was_missing:
-                workspaces.change(connection, place.workspace_id, WorkspaceUpdate(missing_since=None))
         if was_missing:
-            self._settle_all(place)
             _LOG.info(
                 "workspace is back",
-                extra={"event": "workspace.back", "fields": {"path": str(place.workspace_path)}},
+                extra={"event": "workspace.back", "fields": {"path": stored_name(str(place.path))}},
             )
 
     def _settle_all(self, place: Place) -> None:
@@ -196,21 +212,23 @@ class Reconciler:
         now = self._now()
         there = {stored_name(slug) for slug in listing.sessions}
         live = [fingerprint for fingerprint in stored.values() if fingerprint.missing_since is None]
+        absent = [fingerprint for fingerprint in live if fingerprint.slug not in there]
         gone = _Gone()
-        for fingerprint in live:
-            if fingerprint.slug in there:
-                continue
+        for fingerprint in absent:
             if fingerprint.absent_since is None:
                 gone.first.append(fingerprint.slug)
             elif now - fingerprint.absent_since >= CONFIRM_AFTER:
                 gone.confirmed.append(fingerprint.slug)
-        if accept_missing or not _is_mass(len(gone.confirmed), len(live)):
+            elif fingerprint.absent_looks >= _HELD:
+                gone.waiting.append(fingerprint.slug)
+        # All that are absent count, confirmed or not: a disk may take its time to vanish.
+        if accept_missing or not _is_mass(len(absent), len(live)):
             return gone
         doubtful = [slug for slug in gone.confirmed if stored[slug].absent_looks < _HELD]
         sure = [slug for slug in gone.confirmed if stored[slug].absent_looks >= _HELD]
-        return _Gone(gone.first, sure, doubtful)
+        return replace(gone, confirmed=sure, held=doubtful)
 
-    def _record(self, place: Place, gone: _Gone, stored: dict[str, Fingerprint]) -> None:
+    def _record(self, place: Place, gone: _Gone, stored: dict[str, Fingerprint], *, is_held: bool) -> None:
         now = self._now()
         for chunk in _chunks(gone.first):
             with self._database.write() as connection:
@@ -222,7 +240,8 @@ class Reconciler:
             self._report_mass(place, len(gone.held), len(stored))
         for chunk in _chunks(gone.confirmed):
             self._tombstone(place, chunk)
-        if gone.confirmed:
+        if is_held and not (gone.held or gone.waiting):
+            # All are confirmed or there again.
             with self._database.write() as connection:
                 findings.resolve(connection, place.project_id, place.workspace_id, MASS_FINDING)
 
@@ -233,31 +252,48 @@ class Reconciler:
         store.set_absence(connection, keys, looks=looks, since=since, missing_since=None)
 
     def _report_mass(self, place: Place, count: int, total: int) -> None:
+        subject = stored_name(str(place.path))
         message = (
-            f"{count} of {total} sessions vanished at once from {place.path}; they stay until the next "
+            f"{count} of {total} sessions vanished at once from {subject}; they stay until the next "
             "confirmation, or run: sessionctl rescan --accept-missing"
         )
         with self._database.write() as connection:
-            finding = Finding(MASS_FINDING, stored_name(str(place.path)), message)
+            finding = Finding(MASS_FINDING, subject, message)
             findings.open_finding(connection, place.project_id, place.workspace_id, finding)
         _LOG.warning(
             "many sessions vanished at once, held back",
             extra={
                 "event": "reconcile.held",
-                "fields": {"path": str(place.path), "held": count, "of": total},
+                "fields": {"path": subject, "held": count, "of": total},
             },
         )
 
     def _tombstone(self, place: Place, slugs: Sequence[str]) -> None:
         now = self._now()
         with self._database.write() as connection:
-            ids = [place.session_id(slug) for slug in slugs]
+            names = {slug: real_name(slug) for slug in slugs}
+            ids = [place.session_id(name) for name in names.values()]
             store.lock_sessions(connection, ids)
             # Under the lock, once more: a folder that came back meanwhile is not gone.
-            gone = [slug for slug in slugs if look(place.path / slug) is None]
+            gone = [slug for slug, name in names.items() if _is_gone(place.path / name)]
             keys = [(place.project_id, place.workspace_id, place.root, slug) for slug in gone]
             store.set_absence(connection, keys, looks=_HELD, since=now, missing_since=now)
             self._mirror.settle_in(connection, place.project_id, ids)
+
+
+def _is_gone(session_dir: Path) -> bool:
+    try:
+        return look(session_dir) is None
+    except StateUnreadableError:
+        return False
+
+
+def _is_held(connection: Connection, place: Place) -> bool:
+    """Tell whether an operator was told that a disappearance from this root is held back."""
+    subject = stored_name(str(place.path))
+    return any(
+        found.kind == MASS_FINDING and found.subject == subject for found in findings.listed(connection)
+    )
 
 
 def _looks_unmounted(listing: Listing, root: Root | None, stored: dict[str, Fingerprint]) -> bool:
@@ -278,7 +314,7 @@ def _changed(listing: Listing, stored: dict[str, Fingerprint], known: dict[str, 
             or row.mapping_version != MAPPING_VERSION
             or row.absent_looks
             or row.missing_since is not None
-            or not seen.same_inputs(known[row.slug])
+            or not seen.same_inputs(known[slug])
         ):
             changed.append(slug)
     return changed

@@ -23,7 +23,7 @@ from sessionlib.errors import StateNotFoundError
 from sessionlib.models import ProjectCreate, Workspace, WorkspaceCreate, WorkspaceUpdate
 from sessionlib.state.checkout import Checkout, find_checkout
 from sessionlib.state.looks import signed64
-from sessionlib.sync.places import Place, stored_name
+from sessionlib.sync.places import Place, real_name, stored_name
 
 _LOG = logging.getLogger("sessionlib.sync")
 
@@ -87,7 +87,7 @@ class Registrar:
         """Return every sessions root that is registered on this host, whether its folder is there or not."""
         with self._database.read() as connection:
             return [
-                Place(w.project_id, w.workspace_id, Path(w.path), root, Path(w.path) / root)
+                Place(w.project_id, w.workspace_id, _path(w), root, _path(w) / real_name(root))
                 for w in workspaces.of_host(connection, self._host.host_id)
                 for root in workspaces.roots_of(connection, w.workspace_id)
             ]
@@ -96,7 +96,7 @@ class Registrar:
         """Return the workspaces of this host that a person registered."""
         with self._database.read() as connection:
             known = workspaces.of_host(connection, self._host.host_id)
-        return [Path(workspace.path) for workspace in known if workspace.registered]
+        return [_path(workspace) for workspace in known if workspace.registered]
 
     def register_project(self, path: Path) -> Workspace:
         """Register a folder as a workspace because a person asked for it, wherever it lies.
@@ -109,36 +109,49 @@ class Registrar:
         with self._database.write() as connection:
             hosts.ensure(connection, self._host.host_id, self._host.name)
             workspace = self._workspace(connection, folder)
-            self.forget()
-            return workspaces.change(connection, workspace.workspace_id, WorkspaceUpdate(registered=True))
+            workspace = workspaces.change(
+                connection, workspace.workspace_id, WorkspaceUpdate(registered=True)
+            )
+        # Not before the commit: whoever looks places up holds that lock while he waits for the database.
+        self.forget()
+        return workspace
 
     def _register(self, sessions_path: Path) -> Place:
         real = sessions_path.resolve()
         try:
             seen = real.stat()
         except OSError as error:
+            known = next((place for place in self.places() if place.path == real), None)
+            if known is not None:
+                return known
             raise StateNotFoundError(f"no folder {sessions_path}", session_dir=sessions_path) from error
         with self._database.write() as connection:
             hosts.ensure(connection, self._host.host_id, self._host.name)
-            workspace = self._workspace(connection, self._owner(connection, real))
-            base = Path(workspace.path)
-            root = stored_name(PurePath(os.path.relpath(real, base)).as_posix())
-            place = Place(workspace.project_id, workspace.workspace_id, base, root, real)
-            known = workspaces.roots_of(connection, workspace.workspace_id).get(root)
-            dev, inode = signed64(seen.st_dev), signed64(seen.st_ino)
-            if known is None or (known.dev, known.inode) != (dev, inode):
+            folder = self._owner(connection, real)
+            workspace = self._workspace(connection, folder)
+            root = stored_name(PurePath(os.path.relpath(real, folder.path)).as_posix())
+            place = Place(workspace.project_id, workspace.workspace_id, folder.path, root, real)
+            # Of a root that is known, the reconcile compares the identity: it tells an unmounted disk.
+            if root not in workspaces.roots_of(connection, workspace.workspace_id):
+                dev, inode = signed64(seen.st_dev), signed64(seen.st_ino)
                 workspaces.put_root(
                     connection, Root(place.project_id, place.workspace_id, root, dev, inode, None, None)
                 )
+        # What was cached of the place where the workspace was before no longer holds.
+        self._places = {
+            path: known
+            for path, known in self._places.items()
+            if known.workspace_id != place.workspace_id or known.workspace_path == place.workspace_path
+        }
         return place
 
     def _owner(self, connection: Connection, sessions_path: Path) -> _Folder:
         """Decide which folder is the workspace of a sessions root."""
         checkout = find_checkout(sessions_path)
         registered = [
-            Path(workspace.path)
+            _path(workspace)
             for workspace in workspaces.of_host(connection, self._host.host_id)
-            if sessions_path.is_relative_to(workspace.path)
+            if sessions_path.is_relative_to(_path(workspace))
         ]
         longest = max(registered, key=lambda path: len(path.parts), default=None)
         if longest is not None and longest.is_dir():
@@ -165,6 +178,8 @@ class Registrar:
                 name = checkout.remote_url.rsplit("/", 1)[-1] or name
             elif checkout.main_path is not None:
                 name = checkout.main_path.name
+        # The root folder of a container has no name.
+        name = stored_name(name) or "root"
         return _Folder(path, signed64(seen.st_dev), signed64(seen.st_ino), tuple(aliases), name)
 
     def _workspace(self, connection: Connection, folder: _Folder) -> Workspace:
@@ -214,7 +229,7 @@ class Registrar:
         for workspace in known:
             if (workspace.dev, workspace.inode) != (folder.dev, folder.inode):
                 continue
-            old = Path(workspace.path)
+            old = _path(workspace)
             if _is_folder(old, workspace.dev, workspace.inode):
                 # The same folder by another spelling: a file system that ignores case, or a bind mount.
                 return workspace
@@ -224,7 +239,7 @@ class Registrar:
                 "workspace moved",
                 extra={
                     "event": "workspace.moved",
-                    "fields": {"from": workspace.path, "to": str(folder.path)},
+                    "fields": {"from": workspace.path, "to": stored_name(str(folder.path))},
                 },
             )
             self._rename_aliases(connection, workspace, folder)
@@ -238,8 +253,12 @@ class Registrar:
             for root in roots
         }
         if not any(stored.values()):
-            return bool(roots) and any((path / root).is_dir() for root in roots)
-        return any((path / root / slug).is_dir() for root, slugs in stored.items() for slug in slugs)
+            return any((path / real_name(root)).is_dir() for root in roots)
+        return any(
+            (path / real_name(root) / real_name(slug)).is_dir()
+            for root, slugs in stored.items()
+            for slug in slugs
+        )
 
     def _rename_aliases(self, connection: Connection, workspace: Workspace, folder: _Folder) -> None:
         """Free the keys that named the old place, so that what is made there next is a project of its own."""
@@ -252,8 +271,12 @@ class Registrar:
 
 def slug_of(name: str) -> str:
     """Return a project's short name made of lower-case letters, digits, dots, dashes and underscores."""
-    slug = re.sub(r"[^a-z0-9._-]+", "-", stored_name(name).lower()).strip("-.")
+    slug = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-.")
     return slug[:100] or "project"
+
+
+def _path(workspace: Workspace) -> Path:
+    return Path(real_name(workspace.path))
 
 
 def _is_folder(path: Path, dev: int, inode: int) -> bool:

@@ -50,7 +50,7 @@ class RetryPolicy:
 
     def wait(self) -> wait_exponential_jitter:
         """Return tenacity's waiting rule."""
-        return wait_exponential_jitter(initial=self.first, max=self.cap, jitter=self.jitter)
+        return wait_exponential_jitter(multiplier=self.first, max=self.cap, jitter=self.jitter)
 
     def retrying(self, stop: Event) -> Retrying:
         """Return a tenacity loop for work that may block its thread; `stop` wakes it from its wait."""

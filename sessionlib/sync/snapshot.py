@@ -50,48 +50,47 @@ class Snapshot:
     racy: bool = False
 
 
-def take(session_dir: Path) -> Snapshot | None:
+def take(session_dir: Path, *, give_up: bool = False) -> Snapshot | None:
     """Read a session folder; None when it holds no state.json.
+
+    Args:
+        session_dir: The session folder.
+        give_up: What looks like half of a write has stayed so for longer than any write takes: it is
+            recorded as what is wrong instead of raised.
 
     Raises:
         StateInvalidError: Only with `torn` set: what was read looks like half of a write.
         StateUnreadableError: The operating system refused the read for now.
     """
+    # An error is recorded with a look from before the reading that failed: were it taken afterwards, a file
+    # mended in between would look like the broken one for ever.
+    before = look(session_dir)
+    if before is None:
+        return None
     try:
         inputs = read_inputs(session_dir)
     except StateNotFoundError:
         return None
     except StateInvalidError as error:
-        return _failed(session_dir, None, error)
+        return _failed(before, error, racy=False, give_up=give_up)
     try:
         tree = decode(inputs.state, session_dir=session_dir)
     except StateInvalidError as error:
-        return _failed(session_dir, inputs, error)
-    return _understood(inputs, tree, session_dir)
+        return _failed(inputs.look, error, racy=inputs.racy, give_up=give_up)
+    return _understood(inputs, tree, session_dir, give_up=give_up)
 
 
-def settle_torn(session_dir: Path, error: StateInvalidError) -> Snapshot | None:
-    """Return the snapshot of a folder that stayed torn for longer than any write takes."""
-    seen = look(session_dir)
-    return None if seen is None else Snapshot(look=seen, error=_words(error))
-
-
-def _words(error: StateInvalidError) -> str:
-    return error.message if error.message.startswith(STATE_FILE) else f"{STATE_FILE} {error.message}"
-
-
-def _failed(session_dir: Path, inputs: Inputs | None, error: StateInvalidError) -> Snapshot | None:
-    if error.torn:
+def _failed(seen: Look, error: StateInvalidError, *, racy: bool, give_up: bool) -> Snapshot:
+    if error.torn and not give_up:
         raise error
-    seen = look(session_dir) if inputs is None else inputs.look
-    if seen is None:
-        return None
-    return Snapshot(look=seen, error=_words(error), racy=inputs is not None and inputs.racy)
+    message = error.message
+    words = message if message.startswith(STATE_FILE) else f"{STATE_FILE} {message}"
+    return Snapshot(look=seen, error=words, racy=racy)
 
 
-def _understood(inputs: Inputs, tree: dict[str, Any], session_dir: Path) -> Snapshot:
+def _understood(inputs: Inputs, tree: dict[str, Any], session_dir: Path, *, give_up: bool) -> Snapshot:
     state = Document(STATE_FILE, content_hash(inputs.state), len(inputs.state), tree)
-    extras, problems = _extras(inputs, session_dir)
+    extras, problems = _extras(inputs, session_dir, give_up=give_up)
     plan = next((extra.tree for extra in extras if extra.name == PLAN_FILE), None)
     content = interpret(tree, plan, [(run_id(e.name), e.tree) for e in extras if e.name != PLAN_FILE])
     marks = sorted([(e.name, e.content_hash, None) for e in extras] + [(n, None, p) for n, p in problems])
@@ -117,10 +116,15 @@ def run_id(name: str) -> str:
     return name.removeprefix(f"{RESEARCH_DIR}/").removesuffix(f"/{STATE_FILE}")
 
 
-def _extras(inputs: Inputs, session_dir: Path) -> tuple[tuple[Document, ...], tuple[tuple[str, str], ...]]:
+def _extras(
+    inputs: Inputs, session_dir: Path, *, give_up: bool
+) -> tuple[tuple[Document, ...], tuple[tuple[str, str], ...]]:
     if inputs.plan is None and not inputs.research and not inputs.problems:
         return (), ()
-    found = [(f"{RESEARCH_DIR}/{stored_name(name)}/{STATE_FILE}", data) for name, data in inputs.research]
+    # In the order in which the database gives them back: the order of the notes is part of the content.
+    found = sorted(
+        (f"{RESEARCH_DIR}/{stored_name(name)}/{STATE_FILE}", data) for name, data in inputs.research
+    )
     if inputs.plan is not None:
         found.insert(0, (PLAN_FILE, inputs.plan))
     documents: list[Document] = []
@@ -129,7 +133,7 @@ def _extras(inputs: Inputs, session_dir: Path) -> tuple[tuple[Document, ...], tu
         try:
             tree = decode(data, session_dir=session_dir)
         except StateInvalidError as error:
-            if error.torn and inputs.racy:
+            if error.torn and inputs.racy and not give_up:
                 raise
             problems.append((name, error.message))
         else:

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, func, select, update
 from sessionlib.db import bulk
 from sessionlib.db.crud.changes import nearest, set_fields
 from sessionlib.db.tables import identities, projects
-from sessionlib.errors import RecordNotFoundError
+from sessionlib.errors import RecordNotFoundError, UsageError
 from sessionlib.models import Identity, IdentityCreate, IdentitySummary, IdentityUpdate, derived_id, utc_now
 
 
@@ -16,18 +16,21 @@ def create(connection: Connection, new: IdentityCreate) -> Identity:
     found = by_name(connection, new.name)
     if found is not None:
         return found
+    identity_id = derived_id("identity", new.name.casefold())
+    turn = 1
+    while _exists(connection, identity_id):
+        # It has been renamed since, and keeps its id.
+        turn += 1
+        identity_id = derived_id("identity", new.name.casefold(), turn)
     now = utc_now()
-    row = (
-        derived_id("identity", new.name.casefold()),
-        new.name,
-        new.platform,
-        new.description,
-        "active",
-        now,
-        now,
-    )
+    row = (identity_id, new.name, new.platform, new.description, "active", now, now)
     bulk.insert_new(connection, identities, [row])
-    return get(connection, row[0])
+    return find(connection, new.name)
+
+
+def _exists(connection: Connection, identity_id: UUID) -> bool:
+    wanted = select(identities.c.identity_id).where(identities.c.identity_id == identity_id)
+    return connection.scalar(wanted) is not None
 
 
 def get(connection: Connection, identity_id: UUID) -> Identity:
@@ -44,10 +47,10 @@ def get(connection: Connection, identity_id: UUID) -> Identity:
 
 def by_name(connection: Connection, name: str) -> Identity | None:
     """Return the identity of that name, whatever its case, or None."""
-    row = connection.execute(
-        select(identities).where(func.lower(identities.c.name) == name.lower())
-    ).one_or_none()
-    return None if row is None else Identity.model_validate(row)
+    rows = connection.execute(select(identities.c.name, identities.c.identity_id))
+    # Not lower() of the database: that of SQLite knows ASCII only.
+    found = next((row[1] for row in rows if row[0].casefold() == name.casefold()), None)
+    return None if found is None else get(connection, found)
 
 
 def find(connection: Connection, name: str) -> Identity:
@@ -68,7 +71,12 @@ def change(connection: Connection, identity_id: UUID, change: IdentityUpdate) ->
 
     Raises:
         RecordNotFoundError: There is no such identity.
+        UsageError: Another identity has the wanted name, in any case.
     """
+    if "name" in change.model_fields_set:
+        owner = by_name(connection, change.name)
+        if owner is not None and owner.identity_id != identity_id:
+            raise UsageError(f"another identity is called {owner.name!r}", hint="choose another name")
     values = set_fields(change) | {"updated_at": utc_now()}
     connection.execute(update(identities).where(identities.c.identity_id == identity_id).values(values))
     return get(connection, identity_id)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from sessionlib.db import bulk
 from sessionlib.db.crud.changes import nearest, set_fields
@@ -13,28 +13,53 @@ from sessionlib.models import Project, ProjectAlias, ProjectCreate, ProjectUpdat
 
 
 def create(connection: Connection, new: ProjectCreate) -> Project:
-    """Register a project; its id is minted from `minted_from` and never computed again.
+    """Register a project, known by `minted_from`, the key its id is minted from.
 
-    The slug gets a short suffix from the id where another project has it already.
+    One that is still known by that key is returned as it is: another process was first. One that moved away
+    and freed its key keeps its id, and the new one gets the next. The slug gets a short suffix from the id
+    where another project has it already.
+
+    Raises:
+        UsageError: Other projects have the slug, with and without the suffix.
     """
-    project_id = derived_id("project", new.minted_from)
-    taken = connection.scalar(select(projects.c.project_id).where(projects.c.slug == new.slug))
-    slug = new.slug if taken in (None, project_id) else f"{new.slug}-{project_id.hex[:6]}"
+    project_id = _mint(connection, new.minted_from)
     now = utc_now()
-    row = (
-        project_id,
-        slug,
-        new.name,
-        new.status.value,
-        new.phase,
-        new.description,
-        new.default_identity_id,
-        new.minted_from,
-        now,
-        now,
-    )
-    bulk.insert_new(connection, projects, [row])
-    return get(connection, project_id)
+    for slug in (new.slug, f"{new.slug}-{project_id.hex[:6]}"):
+        row = (
+            project_id,
+            slug,
+            new.name,
+            new.status.value,
+            new.phase,
+            new.description,
+            new.default_identity_id,
+            new.minted_from,
+            now,
+            now,
+        )
+        bulk.insert_new(connection, projects, [row])
+        if _exists(connection, project_id):
+            add_aliases(connection, project_id, [new.minted_from])
+            return get(connection, project_id)
+    raise _taken(new.slug)
+
+
+def _mint(connection: Connection, key: str) -> UUID:
+    project_id = derived_id("project", key)
+    turn = 1
+    while _exists(connection, project_id) and by_alias(connection, [key]) != project_id:
+        turn += 1
+        project_id = derived_id("project", key, turn)
+    return project_id
+
+
+def _exists(connection: Connection, project_id: UUID) -> bool:
+    wanted = select(projects.c.project_id).where(projects.c.project_id == project_id)
+    return connection.scalar(wanted) is not None
+
+
+def _taken(slug: str) -> UsageError:
+    return UsageError(f"another project is called {slug!r}", hint="choose another name")
 
 
 def get(connection: Connection, project_id: UUID) -> Project:
@@ -50,21 +75,23 @@ def get(connection: Connection, project_id: UUID) -> Project:
 
 
 def find(connection: Connection, name: str) -> Project:
-    """Return the project with this slug, name alias or id.
+    """Return the project with this slug (in any case, if just one has it), name alias or id.
 
     Raises:
         RecordNotFoundError: There is none; the nearest slugs are its hint.
     """
-    row = connection.execute(
-        select(projects).where(func.lower(projects.c.slug) == name.lower())
-    ).one_or_none()
-    if row is not None:
-        return Project.model_validate(row)
+    rows = connection.execute(select(projects.c.slug, projects.c.project_id).order_by(projects.c.slug))
+    slugs: dict[str, UUID] = {row[0]: row[1] for row in rows}
+    # Not lower() of the database: that of SQLite knows ASCII only.
+    alike = [slug for slug in slugs if slug.casefold() == name.casefold()]
+    if name in slugs:
+        return get(connection, slugs[name])
+    if len(alike) == 1:
+        return get(connection, slugs[alike[0]])
     project_id = by_alias(connection, [f"name:{name.lower()}"]) or _as_id(name)
-    if project_id is not None:
+    if project_id is not None and _exists(connection, project_id):
         return get(connection, project_id)
-    slugs = list(connection.scalars(select(projects.c.slug)))
-    raise RecordNotFoundError("project", name, nearest=nearest(name, slugs))
+    raise RecordNotFoundError("project", name, nearest=nearest(name, alike or list(slugs)))
 
 
 def _as_id(name: str) -> UUID | None:
@@ -86,7 +113,12 @@ def change(connection: Connection, project_id: UUID, change: ProjectUpdate) -> P
 
     Raises:
         RecordNotFoundError: There is no such project.
+        UsageError: Another project has the wanted slug.
     """
+    if "slug" in change.model_fields_set:
+        owner = connection.scalar(select(projects.c.project_id).where(projects.c.slug == change.slug))
+        if owner not in (None, project_id):
+            raise _taken(change.slug)
     values = set_fields(change) | {"updated_at": utc_now()}
     connection.execute(update(projects).where(projects.c.project_id == project_id).values(values))
     return get(connection, project_id)

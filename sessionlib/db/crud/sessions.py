@@ -52,7 +52,9 @@ def get(connection: Connection, project_id: UUID, session_id: UUID) -> Session:
 
 
 def find(connection: Connection, name: str, *, project: str | None = None) -> Session:
-    """Return the one session that `name` means: a slug, the end or a part of one, a declared id, or an id.
+    """Return the one session that `name` means: a slug, a part of one in any case, a declared id, or an id.
+
+    Sessions whose files are gone count only where no other fits.
 
     Raises:
         RecordNotFoundError: There is none; the nearest slugs are its hint.
@@ -66,13 +68,15 @@ def find(connection: Connection, name: str, *, project: str | None = None) -> Se
     try:
         tries.insert(0, table.session_id == UUID(name))
     except ValueError:
-        tries.append(table.slug.contains(name, autoescape=True))
+        tries.append(table.slug.icontains(name, autoescape=True))
+    order = (table.missing_since.is_not(None), table.activity_at.desc(), table.session_id)
     for condition in tries:
-        rows = connection.execute(base.where(condition).order_by(table.activity_at.desc()).limit(6)).all()
-        if len(rows) == 1:
-            return Session.model_validate(rows[0])
-        if rows:
-            raise _ambiguous(name, [Session.model_validate(row) for row in rows])
+        rows = connection.execute(base.where(condition).order_by(*order).limit(6)).all()
+        there = [row for row in rows if row.missing_since is None] or rows
+        if len(there) == 1:
+            return Session.model_validate(there[0])
+        if there:
+            raise _ambiguous(name, [Session.model_validate(row) for row in there])
     slugs = list(connection.scalars(select(table.slug).order_by(table.activity_at.desc()).limit(5000)))
     raise RecordNotFoundError("session", name, nearest=nearest(name, slugs))
 

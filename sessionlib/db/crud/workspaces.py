@@ -26,8 +26,20 @@ class Root(NamedTuple):
 
 
 def create(connection: Connection, new: WorkspaceCreate) -> Workspace:
-    """Register a workspace; its id is derived from the host and the path it was first seen at."""
-    workspace_id = derived_id("workspace", new.project_id, new.host_id, new.path)
+    """Register a workspace; one of the project at this place is returned as it is.
+
+    Its id is derived from the host and the path it was first seen at. One that moved from there keeps its
+    id, and the new one gets the next.
+    """
+    here = _at(connection, new)
+    if here is not None:
+        return here
+    place = (new.project_id, new.host_id, new.path)
+    workspace_id = derived_id("workspace", *place)
+    turn = 1
+    while _exists(connection, workspace_id):
+        turn += 1
+        workspace_id = derived_id("workspace", *place, turn)
     row = (
         new.project_id,
         workspace_id,
@@ -43,7 +55,24 @@ def create(connection: Connection, new: WorkspaceCreate) -> Workspace:
         utc_now(),
     )
     bulk.insert_new(connection, workspaces, [row])
-    return get(connection, workspace_id)
+    # Another process may have been first, so not by the id.
+    return _at(connection, new) or get(connection, workspace_id)
+
+
+def _at(connection: Connection, place: WorkspaceCreate) -> Workspace | None:
+    row = connection.execute(
+        select(workspaces).where(
+            workspaces.c.project_id == place.project_id,
+            workspaces.c.host_id == place.host_id,
+            workspaces.c.path == place.path,
+        )
+    ).one_or_none()
+    return None if row is None else Workspace.model_validate(row)
+
+
+def _exists(connection: Connection, workspace_id: UUID) -> bool:
+    wanted = select(workspaces.c.workspace_id).where(workspaces.c.workspace_id == workspace_id).limit(1)
+    return connection.scalar(wanted) is not None
 
 
 def get(connection: Connection, workspace_id: UUID) -> Workspace:
@@ -82,9 +111,9 @@ def change(connection: Connection, workspace_id: UUID, change: WorkspaceUpdate) 
     Raises:
         RecordNotFoundError: There is no such workspace.
     """
-    connection.execute(
-        update(workspaces).where(workspaces.c.workspace_id == workspace_id).values(set_fields(change))
-    )
+    values = set_fields(change)
+    if values:
+        connection.execute(update(workspaces).where(workspaces.c.workspace_id == workspace_id).values(values))
     return get(connection, workspace_id)
 
 

@@ -5,9 +5,8 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from sessionlib.db import schema, tables
+from sessionlib.db import rows, schema, tables
 from sessionlib.db.engine import Database
-from sessionlib.db import rows
 
 
 def test_migrations_build_exactly_the_tables(database: Database) -> None:

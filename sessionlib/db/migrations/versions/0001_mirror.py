@@ -307,12 +307,14 @@ def _create_tables() -> None:
         ["effective_status", "activity_at"],
         unique=False,
     )
+    op.create_index("ix_sessions_project_activity", "sessions", ["project_id", "activity_at"], unique=False)
     op.create_index(
-        "ix_sessions_project_activity",
+        "ix_sessions_project_phase_activity",
         "sessions",
         ["project_id", "current_phase", "activity_at"],
         unique=False,
     )
+    op.create_index("ix_sessions_session_id", "sessions", ["session_id"], unique=False)
     op.create_index("ix_sessions_slug", "sessions", ["slug"], unique=False)
     op.create_index(
         "ix_sessions_total_activity", "sessions", ["checkpoints_total", "activity_at"], unique=False

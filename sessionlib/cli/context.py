@@ -1,0 +1,105 @@
+"""What a verb works with: the options, the configuration, and the database, each opened when it is needed."""
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sessionlib.cli.answer import Freshness
+from sessionlib.errors import SchemaMissingError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from sessionlib.config import Config
+    from sessionlib.db.engine import Database
+
+_LEAST_STALE = 180.0
+_MISSED_LOOKS = 3
+"""A mirror is stale when so many reconciles in a row have not vouched for it, or after 180 s."""
+
+
+class Context:
+    """One call of the command line.
+
+    Args:
+        options: As parsed.
+    """
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+
+    @cached_property
+    def config(self) -> "Config":
+        """The settings in force.
+
+        Raises:
+            ConfigError: They cannot be used, or the database's URL on the command line has a password.
+        """
+        from sessionlib import config as configuration
+
+        overrides: dict[str, dict[str, object]] = {}
+        if self.options.database is not None:
+            configuration.refuse_password(self.options.database)
+            overrides["database"] = {"url": self.options.database}
+        if self.options.state_dir is not None:
+            overrides["daemon"] = {"state_dir": self.options.state_dir}
+        return configuration.load(self.options.config, overrides=overrides)
+
+    @contextmanager
+    def open_database(self, *, existing: bool = True) -> Iterator["Database"]:
+        """Open the database; with `existing`, an SQLite file must be there already and is never made.
+
+        Raises:
+            SchemaMissingError: There is no such file.
+            ConfigError: The URL cannot be used.
+        """
+        from sessionlib.db.engine import Database
+
+        database = Database(self.config.database_url, pool_size=2, pgbouncer=self.config.database.pgbouncer)
+        try:
+            if existing and not has_file(database):
+                raise SchemaMissingError(
+                    f"there is no database {database.name} yet",
+                    hint="run `sessiond run ROOT`, or `sessionctl sync PATH`",
+                )
+            yield database
+        finally:
+            database.close()
+
+    @contextmanager
+    def current_database(self) -> Iterator["Database"]:
+        """Open a database that has the schema this program needs.
+
+        Raises:
+            SchemaMissingError: It has none, or an older one.
+            SchemaMismatchError: It has a newer one.
+            DatabaseError: It does not answer.
+        """
+        from sessionlib.db import schema
+
+        with self.open_database() as database:
+            schema.require_current(database)
+            yield database
+
+    @contextmanager
+    def reading(self) -> Iterator["Connection"]:
+        """Open a transaction for reading; raises as `current_database` does."""
+        with self.current_database() as database, database.read() as connection:
+            yield connection
+
+    def freshness(self, connection: "Connection") -> Freshness:
+        """Return how fresh the mirror is."""
+        from sessionlib.db import queries
+        from sessionlib.models.base import utc_now
+
+        limit = max(_MISSED_LOOKS * self.config.watch.reconcile_interval, _LEAST_STALE)
+        return Freshness.judge(queries.freshness(connection), utc_now(), limit)
+
+
+def has_file(database: "Database") -> bool:
+    """Tell whether there is something to connect to: to connect to SQLite would make an empty file."""
+    # With uri=true the name is not a path; SQLite itself is told there whether it may make a file.
+    return database.is_postgres or "uri" in database.url.query or Path(str(database.url.database)).exists()

@@ -1,0 +1,66 @@
+"""The options every verb takes, before or after it, and the kinds of values that options have."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+MOST = 2**31 - 1
+"""The greatest number an option takes: what both databases hold in an integer."""
+
+GLOBAL_DEFAULTS: dict[str, object] = {
+    "config": None,
+    "database": None,
+    "state_dir": None,
+    "json": False,
+    "no_color": False,
+    "verbose": 0,
+}
+
+
+def global_options() -> argparse.ArgumentParser:
+    """Return a parent parser with the options of every verb.
+
+    Their defaults are suppressed: the parser of a verb must not undo what stood before the verb. The caller
+    starts from `GLOBAL_DEFAULTS` instead.
+    """
+    parent = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    group = parent.add_argument_group("options of every verb")
+    group.add_argument("--config", type=Path, metavar="FILE", help="configuration file")
+    group.add_argument("--database", metavar="URL", help="database URL, without a password")
+    group.add_argument("--state-dir", type=Path, metavar="DIR", help="folder of the SQLite file")
+    group.add_argument("--json", action="store_true", help='print one object: {"as_of", "stale", "rows"}')
+    group.add_argument("--no-color", action="store_true", help="no colours (NO_COLOR does it too)")
+    group.add_argument("-v", "--verbose", action="count", help="say more; twice: everything")
+    return parent
+
+
+def whole(least: int, most: int = MOST) -> Callable[[str], int]:
+    """Return the kind of an option that takes a whole number from `least` to `most`."""
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = least - 1
+        if not least <= number <= most:
+            message = f"{text!r} is no whole number from {least} to {most}"
+            raise argparse.ArgumentTypeError(message)
+        return number
+
+    return parse
+
+
+def amount(least: float, most: float) -> Callable[[str], float]:
+    """Return the kind of an option that takes a number from `least` to `most`, fractions included."""
+
+    def parse(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = float("nan")
+        if not least <= number <= most:
+            message = f"{text!r} is no number from {least:g} to {most:g}"
+            raise argparse.ArgumentTypeError(message)
+        return number
+
+    return parse

@@ -1,0 +1,42 @@
+"""What a database holds, in numbers and oddities: for operators, not on anybody's fast path."""
+
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, func, select
+
+from sessionlib.db import tables
+
+_S = tables.sessions.c
+
+
+def row_counts(connection: Connection) -> dict[str, int]:
+    """Return the number of rows of each table, by name; reads every table once."""
+    return {
+        table.name: connection.scalar(select(func.count()).select_from(table)) or 0
+        for table in sorted(tables.metadata.tables.values(), key=lambda table: table.name)
+    }
+
+
+class MismatchedId(NamedTuple):
+    """A session whose document names another session than its folder does."""
+
+    project: str
+    session: str
+    declared_id: str
+    session_id: UUID
+
+
+def mismatched_ids(connection: Connection, project: str | None = None, limit: int = 50) -> list[MismatchedId]:
+    """Return the sessions whose declared id is not their folder's name, the last active first."""
+    slug = tables.projects.c.slug
+    statement = (
+        select(slug, _S.slug, _S.declared_id, _S.session_id)
+        .join(tables.projects, tables.projects.c.project_id == _S.project_id)
+        .where(_S.missing_since.is_(None), _S.declared_id.is_not(None), _S.declared_id != _S.slug)
+        .order_by(_S.activity_at.desc(), _S.session_id)
+        .limit(limit)
+    )
+    if project is not None:
+        statement = statement.where(slug == project)
+    return [MismatchedId(*row) for row in connection.execute(statement)]

@@ -1,0 +1,36 @@
+"""The questions people ask across entities. Read-only, and the same answers on both databases."""
+
+from sessionlib.db.queries.health import Unreadable, freshness, unreadable
+from sessionlib.db.queries.history import PhaseTime, time_per_phase
+from sessionlib.db.queries.parts import CommitHit, DecisionHit, commit, decisions
+from sessionlib.db.queries.places import projects, workspaces
+from sessionlib.db.queries.session_lists import (
+    PhaseCount,
+    SessionFilter,
+    all_done_not_closed,
+    count_sessions,
+    phases,
+    sessions,
+    stuck,
+)
+
+__all__ = [
+    "CommitHit",
+    "DecisionHit",
+    "PhaseCount",
+    "PhaseTime",
+    "SessionFilter",
+    "Unreadable",
+    "all_done_not_closed",
+    "commit",
+    "count_sessions",
+    "decisions",
+    "freshness",
+    "phases",
+    "projects",
+    "sessions",
+    "stuck",
+    "time_per_phase",
+    "unreadable",
+    "workspaces",
+]

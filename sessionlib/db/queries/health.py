@@ -1,0 +1,37 @@
+"""How well the mirror stands: what cannot be read, and how fresh it is."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection, func, select
+
+from sessionlib.db import tables
+from sessionlib.db.queries.base import P
+
+
+class Unreadable(NamedTuple):
+    """A session file that cannot be read, and why."""
+
+    project: str
+    path: str
+    error: str
+    since: datetime
+
+
+def unreadable(connection: Connection, limit: int = 200) -> list[Unreadable]:
+    """Return the session files that cannot be read now, by path."""
+    files = tables.session_files.c
+    statement = (
+        select(P.slug, files.path, files.error, files.observed_at)
+        .join(tables.projects, P.project_id == files.project_id)
+        .where(files.error.is_not(None), files.missing_since.is_(None))
+        .order_by(files.path)
+        .limit(limit)
+    )
+    return [Unreadable(*row) for row in connection.execute(statement)]
+
+
+def freshness(connection: Connection) -> datetime | None:
+    """Return when a daemon or a one-shot sync last vouched for the mirror (the newest heartbeat)."""
+    newest: datetime | None = connection.scalar(select(func.max(tables.hosts.c.heartbeat_at)))
+    return newest

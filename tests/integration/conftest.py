@@ -1,0 +1,38 @@
+"""Fixtures of the integration tests: one PostgreSQL database for many tests, emptied before each."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from sessionlib.db.engine import Database
+from tests import mirrors, postgres
+
+
+@pytest.fixture(scope="session")
+def _shared_postgres(postgres_server: postgres.Server) -> Iterator[Database]:
+    # Making a database for each test would take longer than all the tests.
+    name = mirrors.shared_name()
+    postgres.execute(postgres_server, f"CREATE DATABASE {name} TEMPLATE {mirrors.template_name()}")
+    database = Database(postgres_server.url(name))
+    yield database
+    database.close()
+    postgres.execute(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def mirror_database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """An empty database with the newest schema, once of each kind; not fresh, but emptied."""
+    if request.param == "postgres":
+        shared: Database = request.getfixturevalue("_shared_postgres")
+        mirrors.empty(shared)
+        yield shared
+        return
+    database = Database(request.getfixturevalue("sqlite_url"))
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def world(mirror_database: Database) -> mirrors.World:
+    """A mirror driven by hand, on an empty database of each kind."""
+    return mirrors.World(mirror_database)

@@ -1,0 +1,380 @@
+"""Which project and workspace a folder belongs to: found by any key, minted once, never split or mixed."""
+
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+from uuid import UUID
+
+import pytest
+
+from sessionlib.db.crud import projects
+from sessionlib.errors import StateNotFoundError
+from sessionlib.sync.registrar import Host, Registrar, slug_of
+from tests import builders, mirrors
+from tests.mirrors import World
+
+REMOTE = "git@example.org:garden/wall.git"
+
+
+def project_at(path: Path, *slugs: str, remote: str | None = None) -> Path:
+    """Make a repository with a sessions root and return that root."""
+    builders.make_project(builders.make_git_repo(path, remote), slugs)
+    return path / "agents/sessions"
+
+
+def paths(world: World) -> dict[str, str]:
+    """Return the project's slug for each workspace, by its path."""
+    slugs = {row["project_id"]: row["slug"] for row in world.rows("projects")}
+    return {row["path"]: slugs[row["project_id"]] for row in world.rows("workspaces")}
+
+
+# --- what belongs together -------------------------------------------------------------------------
+
+
+def test_a_repository(world: World, tmp_path: Path) -> None:
+    """A repository's top level is the workspace, its folder's name the project's."""
+    place = world.place(project_at(tmp_path / "Garden Wall", "one"))
+    assert (place.workspace_path, place.root) == (tmp_path / "Garden Wall", "agents/sessions")
+    (project,) = world.rows("projects")
+    assert (project["slug"], project["name"]) == ("garden-wall", "Garden Wall")
+    (workspace,) = world.rows("workspaces")
+    seen = (tmp_path / "Garden Wall").stat()
+    assert (workspace["dev"], workspace["inode"]) == (seen.st_dev, seen.st_ino)
+    assert not workspace["registered"]
+
+
+def test_a_project_outside_git(world: World, tmp_path: Path) -> None:
+    """Without git the folder above agents/sessions is the project, or the one above another root."""
+    one = world.place(builders.make_project(tmp_path / "plain") / "agents/sessions")
+    two = world.place(builders.make_project(tmp_path / "other", root="work") / "work")
+    assert (one.workspace_path, one.root) == (tmp_path / "plain", "agents/sessions")
+    assert (two.workspace_path, two.root) == (tmp_path / "other", "work")
+    assert one.project_id != two.project_id
+
+
+def test_a_worktree_belongs_to_its_repository(world: World, tmp_path: Path) -> None:
+    """Whichever of the two is found first, a worktree is a workspace of the same project."""
+    main = project_at(tmp_path / "main")
+    tree = builders.make_project(builders.make_worktree(tmp_path / "main", tmp_path / "tree"))
+    for order in ((main, tree / "agents/sessions"), (tree / "agents/sessions", main)):
+        mirrors.empty(world.database)
+        world.registrar.forget()
+        one, two = (world.place(root) for root in order)
+        assert one.project_id == two.project_id
+        assert one.workspace_id != two.workspace_id
+        assert one.session_id("x") == two.session_id("x")
+        assert [row["slug"] for row in world.rows("projects")] == ["main"]
+
+
+def test_a_worktree_inside_its_repository(world: World, tmp_path: Path) -> None:
+    """A worktree kept inside the main checkout is a workspace of its own, not a root of it."""
+    main = world.place(project_at(tmp_path / "main"))
+    tree = builders.make_project(builders.make_worktree(tmp_path / "main", tmp_path / "main/trees/a"))
+    place = world.place(tree / "agents/sessions")
+    assert (place.root, place.workspace_path) == ("agents/sessions", tree)
+    assert place.project_id == main.project_id
+    assert place.workspace_id != main.workspace_id
+
+
+def test_a_clone_with_the_same_remote(world: World, tmp_path: Path) -> None:
+    """Clones of one remote are one project, however its address is spelled."""
+    one = world.place(project_at(tmp_path / "a", remote=REMOTE))
+    two = world.place(project_at(tmp_path / "b", remote="https://me:secret@example.org/garden/wall"))
+    other = world.place(project_at(tmp_path / "c", remote="https://example.org/garden/other"))
+    assert one.project_id == two.project_id != other.project_id
+    assert paths(world)[str(tmp_path / "a")] == "wall"
+    assert not any("secret" in row["alias"] for row in world.rows("project_aliases"))
+
+
+def test_a_clone_on_another_host(world: World, tmp_path: Path) -> None:
+    """The same remote on two hosts is one project with two workspaces; the same path alone is not."""
+    root = project_at(tmp_path / "a", remote=REMOTE)
+    plain = builders.make_project(tmp_path / "plain") / "agents/sessions"
+    elsewhere = World(world.database, Host(UUID(int=2), "elsewhere"))
+    assert world.place(root).project_id == elsewhere.place(root).project_id
+    assert world.place(root).workspace_id != elsewhere.place(root).workspace_id
+    assert world.place(plain).project_id != elsewhere.place(plain).project_id
+
+
+def test_nested_roots_of_a_monorepo(world: World, tmp_path: Path) -> None:
+    """A monorepo is one project; its nested sessions folders are roots of one workspace."""
+    top = project_at(tmp_path / "mono")
+    nested = builders.make_project(tmp_path / "mono/apps/web") / "agents/sessions"
+    for order in ((top, nested), (nested, top)):
+        mirrors.empty(world.database)
+        world.registrar.forget()
+        places = {place.root: place for place in map(world.place, order)}
+        assert set(places) == {"agents/sessions", "apps/web/agents/sessions"}
+        assert len({place.workspace_id for place in places.values()}) == 1
+        assert len({place.session_id("same") for place in places.values()}) == 2
+
+
+def test_a_clone_nested_in_a_registered_workspace(world: World, tmp_path: Path) -> None:
+    """A repository kept inside another project's folder is a project of its own."""
+    (tmp_path / "all").mkdir()
+    world.registrar.register_project(tmp_path / "all")
+    outer = world.place(builders.make_project(tmp_path / "all") / "agents/sessions")
+    inner = world.place(project_at(tmp_path / "all/vendor/lib"))
+    plain = world.place(builders.make_project(tmp_path / "all/notes") / "agents/sessions")
+    assert inner.project_id != outer.project_id
+    assert (plain.workspace_id, plain.root) == (outer.workspace_id, "notes/agents/sessions")
+
+
+def test_an_explicit_registration(world: World, tmp_path: Path) -> None:
+    """A folder that a person registers is a workspace, even in the middle of a repository."""
+    repository = world.place(project_at(tmp_path / "mono"))
+    web = builders.make_project(tmp_path / "mono/apps/web")
+    workspace = world.registrar.register_project(web)
+    assert workspace.registered
+    place = world.place(web / "agents/sessions")
+    assert (place.workspace_id, place.root) == (workspace.workspace_id, "agents/sessions")
+    assert place.project_id != repository.project_id
+    assert world.registrar.registered_paths() == [web]
+    assert world.registrar.register_project(web) == workspace
+    with pytest.raises(StateNotFoundError):
+        world.registrar.register_project(tmp_path / "nowhere")
+
+
+def test_registering_what_is_known_keeps_its_ids(world: World, tmp_path: Path) -> None:
+    """To register a project that was found before only marks it."""
+    place = world.place(project_at(tmp_path / "a", remote=REMOTE))
+    workspace = world.registrar.register_project(tmp_path / "a")
+    assert (workspace.project_id, workspace.workspace_id) == (place.project_id, place.workspace_id)
+
+
+def test_a_symlinked_path_is_the_same_place(world: World, tmp_path: Path) -> None:
+    """A root reached through links is the place it leads to."""
+    root = project_at(tmp_path / "real")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert world.place(tmp_path / "link/agents/sessions") == world.place(root)
+    assert len(world.rows("workspaces")) == 1
+    assert world.registrar.register_project(tmp_path / "link").path == str(tmp_path / "real")
+
+
+def test_a_remote_added_later_does_not_split(world: World, tmp_path: Path) -> None:
+    """The id is minted once: a remote that comes later is one more key, by which clones find it."""
+    root = project_at(tmp_path / "a")
+    place = world.place(root)
+    builders.make_git_repo(tmp_path / "a", REMOTE)
+    assert world.restarted().place(root) == place
+    clone = world.restarted().place(project_at(tmp_path / "b", remote=REMOTE))
+    assert clone.project_id == place.project_id
+
+
+def test_a_remote_that_changes_does_not_split(world: World, tmp_path: Path) -> None:
+    """A repository whose remote is renamed stays the project it was."""
+    root = project_at(tmp_path / "a", remote=REMOTE)
+    place = world.place(root)
+    builders.make_git_repo(tmp_path / "a", "https://example.org/renamed")
+    assert world.restarted().place(root) == place
+
+
+# --- what moves ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("remote", [None, REMOTE])
+def test_a_moved_project_keeps_its_ids(world: World, tmp_path: Path, remote: str | None) -> None:
+    """A folder that moved is known by its inode, and its rows get the new path with the next reconcile."""
+    root = project_at(tmp_path / "old", "one", "two", remote=remote)
+    before = world.place(root)
+    world.reconcile(root)
+    (tmp_path / "old").rename(tmp_path / "new")
+    moved = tmp_path / "new/agents/sessions"
+    place = world.place(moved)
+    assert (place.project_id, place.workspace_id) == (before.project_id, before.workspace_id)
+    assert place.path == moved
+    assert list(paths(world)) == [str(tmp_path / "new")]
+    world.reconcile(moved)
+    assert {row["path"] for row in world.rows("session_files")} == {str(moved / "one"), str(moved / "two")}
+    assert [place.path for place in world.registrar.places()] == [moved]
+    assert len(world.rows("sessions")) == 2
+
+
+def test_a_project_that_was_missing_before_it_was_found_again(world: World, tmp_path: Path) -> None:
+    """A workspace marked missing is there again once it is found in its new place."""
+    root = project_at(tmp_path / "old", "one")
+    world.reconcile(root)
+    (tmp_path / "old").rename(tmp_path / "new")
+    assert world.reconcile(root).missing
+    world.confirm(tmp_path / "new/agents/sessions")
+    (workspace,) = world.rows("workspaces")
+    assert (workspace["path"], workspace["missing_since"]) == (str(tmp_path / "new"), None)
+
+
+def test_an_inode_used_again_is_no_move(world: World, tmp_path: Path) -> None:
+    """Another project's folder that got the inode of one that is gone is a project of its own."""
+    root = project_at(tmp_path / "old", "one")
+    before = world.place(root)
+    world.reconcile(root)
+    other = project_at(tmp_path / "other", "another")
+    shutil.rmtree(tmp_path / "old")
+    seen = (tmp_path / "other").stat()
+    with world.database.write() as connection:
+        mirrors.set_workspace_inode(connection, seen.st_dev, seen.st_ino)
+    place = world.place(other)
+    assert place.project_id != before.project_id
+    assert place.workspace_id != before.workspace_id
+
+
+def test_a_copy_is_no_move(world: World, tmp_path: Path) -> None:
+    """A copied folder has another inode, and without a remote it is another project."""
+    before = world.place(project_at(tmp_path / "old", "one"))
+    shutil.copytree(tmp_path / "old", tmp_path / "copy")
+    assert world.place(tmp_path / "copy/agents/sessions").project_id != before.project_id
+
+
+def test_the_old_path_used_by_another_project(world: World, tmp_path: Path) -> None:
+    """Where a project moved away from, the next one is a project of its own, in the same process too."""
+    root = project_at(tmp_path / "old", "one")
+    before = world.place(root)
+    world.reconcile(root)
+    (tmp_path / "old").rename(tmp_path / "new")
+    world.reconcile(tmp_path / "new/agents/sessions")
+    project_at(tmp_path / "old", "other")
+    for view in (world, world.restarted()):
+        place = view.place(root)
+        assert place.project_id != before.project_id
+        assert place.workspace_id != before.workspace_id
+        assert place.path == root
+    world.reconcile(root)
+    assert len(world.rows("sessions")) == 2
+
+
+def test_a_clone_where_the_moved_one_was(world: World, tmp_path: Path) -> None:
+    """Moved aside and cloned anew, the two checkouts are two workspaces of one project."""
+    root = project_at(tmp_path / "shop", "one", remote=REMOTE)
+    before = world.place(root)
+    world.reconcile(root)
+    (tmp_path / "shop").rename(tmp_path / "shop-old")
+    aside = world.place(tmp_path / "shop-old/agents/sessions")
+    project_at(tmp_path / "shop", "one", remote=REMOTE)
+    anew = world.place(root)
+    assert aside.workspace_id == before.workspace_id != anew.workspace_id
+    assert aside.project_id == before.project_id == anew.project_id
+    assert (anew.root, anew.path) == ("agents/sessions", root)
+    assert paths(world) == {str(tmp_path / "shop"): "wall", str(tmp_path / "shop-old"): "wall"}
+
+
+def test_a_project_cloned_anew_in_its_place(world: World, tmp_path: Path) -> None:
+    """A folder replaced by a fresh clone at the same path stays the same workspace."""
+    root = project_at(tmp_path / "shop", "one")
+    before = world.place(root)
+    shutil.rmtree(tmp_path / "shop")
+    (tmp_path / "filler").mkdir()
+    project_at(tmp_path / "shop", "one")
+    assert world.restarted().place(root) == before
+    assert world.rows("workspaces")[0]["inode"] == (tmp_path / "shop").stat().st_ino
+
+
+# --- names -----------------------------------------------------------------------------------------
+
+
+def test_two_projects_of_one_name(world: World, tmp_path: Path) -> None:
+    """The second project of a name gets a suffix, and both can be found."""
+    world.place(project_at(tmp_path / "a/shop"))
+    world.place(project_at(tmp_path / "b/shop"))
+    slugs = sorted(row["slug"] for row in world.rows("projects"))
+    assert slugs[0] == "shop"
+    assert slugs[1].startswith("shop-")
+    with world.database.read() as connection:
+        assert len({projects.find(connection, slug).project_id for slug in slugs}) == 2
+
+
+def test_a_folder_whose_name_is_not_utf8(world: World, tmp_path: Path) -> None:
+    """A project whose path is not UTF-8 is registered, found again, reconciled and followed like any."""
+    root = project_at(tmp_path / "caf\udce9 \\ bar", "one", "tw\udcff")
+    place = world.place(root)
+    assert (place.path, place.root) == (root, "agents/sessions")
+    world.reconcile(root)
+    assert len(world.rows("sessions")) == 2
+    again = world.restarted()
+    assert again.place(root) == place
+    assert again.registrar.places() == [place]
+    assert again.registrar.register_project(root.parent.parent).workspace_id == place.workspace_id
+    assert again.registrar.registered_paths() == [root.parent.parent]
+    root.parent.parent.rename(tmp_path / "plain")
+    assert world.place(tmp_path / "plain/agents/sessions").workspace_id == place.workspace_id
+
+
+def test_sessions_in_the_root_folder(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The root folder of a container has no name and can be a project nevertheless."""
+    folder = world.registrar._folder(Path("/"), None)
+    assert folder.name == "root"
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [("Shop", "shop"), ("a b/c", "a-b-c"), ("..", "project"), ("é", "project"), ("x" * 300, "x" * 100)],
+)
+def test_slugs(name: str, slug: str) -> None:
+    """A slug holds what a shell and a URL take."""
+    assert slug_of(name) == slug
+
+
+def test_a_folder_that_is_not_there(world: World, tmp_path: Path) -> None:
+    """A root that never was cannot be registered; one that is known is found though its folder is gone."""
+    with pytest.raises(StateNotFoundError):
+        world.place(tmp_path / "no/agents/sessions")
+    root = project_at(tmp_path / "a")
+    place = world.place(root)
+    shutil.rmtree(tmp_path / "a")
+    assert world.place(root) == place
+    world.registrar.forget(root)
+    assert world.place(root) == place
+    assert world.registrar.places() == [place]
+
+
+# --- at once ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("remote", [None, REMOTE])
+def test_registered_by_several_at_once(world: World, tmp_path: Path, remote: str | None) -> None:
+    """Threads of one process and other processes that register the same projects agree on their ids."""
+    roots = [project_at(tmp_path / name / "shop", remote=remote) for name in "abc"]
+    registrars = [Registrar(world.database, mirrors.HOST) for _ in range(2)]
+    with ThreadPoolExecutor(6) as pool:
+        found = list(
+            pool.map(
+                lambda job: job[0].place_of(job[1]), [(one, root) for root in roots for one in registrars * 2]
+            )
+        )
+    assert len({place.workspace_id for place in found}) == 3
+    assert len({place.project_id for place in found}) == (1 if remote else 3)
+    assert len(world.rows("projects")) == (1 if remote else 3)
+    assert len(world.rows("workspace_roots")) == 3
+
+
+def test_registering_and_looking_up_at_once(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person who registers a project and a worker who looks one up do not wait for each other for ever."""
+    project_at(tmp_path / "a")
+    other = project_at(tmp_path / "b")
+    inside, registering = Event(), world.registrar._workspace
+
+    def slow(*args: object) -> object:
+        inside.set()
+        # The look-up holds its lock by now, and waits for this transaction.
+        Event().wait(0.1)
+        return registering(*args)
+
+    with ThreadPoolExecutor(2) as pool:
+        monkeypatch.setattr(world.registrar, "_workspace", slow)
+        person = pool.submit(world.registrar.register_project, tmp_path / "a")
+        assert inside.wait(5)
+        worker = pool.submit(world.place, other)
+        assert person.result(5).registered
+        assert worker.result(5).path == other
+
+
+def test_the_inode_of_a_bind_mount(world: World, tmp_path: Path) -> None:
+    """A folder reached by another spelling while the old one still leads to it is the same workspace."""
+    root = project_at(tmp_path / "a", "one")
+    before = world.place(root)
+    world.reconcile(root)
+    os.rename(tmp_path / "a", tmp_path / "b")
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    place = world.place(tmp_path / "b/agents/sessions")
+    assert place.workspace_id == before.workspace_id

@@ -1,0 +1,88 @@
+"""What is written for people agrees with the program."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from sessionlib import config
+from sessionlib.config import Config
+
+EXAMPLE = Path(__file__).parent.parent / "config.example.toml"
+
+
+def sections() -> dict[str, type[BaseModel]]:
+    """Return the sections of the configuration by name."""
+    return {
+        name: type(field.default)
+        for name, field in Config.model_fields.items()
+        if isinstance(field.default, BaseModel)
+    }
+
+
+def keys() -> list[tuple[str, str, Any]]:
+    """Return every key with its section and its default."""
+    return [
+        (section, name, field.default)
+        for section, model in sections().items()
+        for name, field in model.model_fields.items()
+    ]
+
+
+def section_text(name: str) -> str:
+    """Return the lines of one section of the example."""
+    parts = re.split(r"^\[(\w+)\]$", EXAMPLE.read_text(), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))[name]
+
+
+def test_every_setting_has_a_section() -> None:
+    """Nothing but the source stands outside the sections, so that the other tests see every key."""
+    assert set(Config.model_fields) == {*sections(), "source"}
+
+
+@pytest.mark.parametrize(("section", "key", "default"), keys(), ids=lambda value: str(value)[:20])
+def test_example_shows_every_key_with_its_default(section: str, key: str, default: Any) -> None:
+    """A key with a default stands there with it, one without is mentioned, and each is explained."""
+    shown = tomllib.loads(EXAMPLE.read_text())[section]
+    text = section_text(section)
+    if default is None:
+        assert key not in shown
+        assert re.search(rf"^# {key} = \S+$", text, re.MULTILINE)
+    else:
+        assert shown[key] == (list(default) if isinstance(default, tuple) else default)
+        assert type(shown[key]) in (type(default), list)
+    before = re.split(rf"^(?:# )?{key} = ", text, maxsplit=1, flags=re.MULTILINE)[0]
+    assert before.rstrip("\n").splitlines()[-1].startswith("# "), f"{key} is not explained"
+
+
+def test_example_has_no_other_keys() -> None:
+    """Nothing in the example is unknown, and reading it gives the defaults."""
+    read = config.load(EXAMPLE, environ={})
+    assert read.model_copy(update={"source": "the defaults"}) == Config()
+
+
+def test_example_can_be_used_with_its_optional_keys() -> None:
+    """What is commented out is of the right form too."""
+    text = re.sub(r"^# (\w+ = \S+)$", r"\1", EXAMPLE.read_text(), flags=re.MULTILINE)
+    read = Config.model_validate(tomllib.loads(text))
+    assert read.daemon.host_id is not None
+    assert read.daemon.state_dir == Path.home() / ".local/state/sessiond"
+
+
+def test_example_names_the_limits() -> None:
+    """Where a number has limits, the comment above it says so."""
+    for section, model in sections().items():
+        text = section_text(section)
+        for name, field in model.model_fields.items():
+            ends = [
+                getattr(limit, end)
+                for limit in field.metadata
+                for end in ("ge", "gt", "le")
+                if getattr(limit, end, None) is not None
+            ]
+            comment = text.split(f"\n{name} = ")[0].rsplit("\n\n", 1)[-1]
+            for end in ends:
+                assert re.search(rf"\b{end:g}\b", comment), f"{section}.{name} does not name {end}"

@@ -1,0 +1,109 @@
+"""Errors: one line and a hint on standard error, and the exit code that belongs to them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sessionlib import __version__
+from sessionlib.cli import main as door
+from sessionlib.cli.answer import Answer
+from sessionlib.errors import ConfigError, DatabaseUnavailableError, RecordNotFoundError, UsageError
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Let `sessionctl query` raise what the test wants."""
+
+    def arrange(error: BaseException) -> None:
+        def run(_: object) -> Answer:
+            raise error
+
+        def add(commands: Any, common: Any) -> None:
+            commands.add_parser("fail", parents=[common]).set_defaults(run=run)
+
+        monkeypatch.setattr(door, "VERBS", (add,))
+
+    return arrange
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (
+            UsageError("wrong words", hint="say it right"),
+            2,
+            "sessionctl: wrong words\n  hint: say it right\n",
+        ),
+        (
+            RecordNotFoundError("project", "shup", nearest=("shop",)),
+            1,
+            "sessionctl: no project named 'shup'\n  hint: did you mean: shop?\n",
+        ),
+        (DatabaseUnavailableError("the database is away"), 69, "sessionctl: the database is away\n"),
+        (ConfigError("bad key\x1b[2J"), 78, "sessionctl: bad key\\x1b[2J\n"),
+        (KeyboardInterrupt(), 130, ""),
+        (BrokenPipeError(), 141, ""),
+        (
+            ValueError("first line\nsecond line"),
+            1,
+            (
+                "sessionctl: unexpected ValueError: first line\n"
+                "  hint: run it again with SESSIONCTL_TRACEBACK=1 to see where, and report it\n"
+            ),
+        ),
+        (ValueError(), 1, None),
+    ],
+    ids=repr,
+)
+def test_errors_become_a_line_and_an_exit_code(
+    error: BaseException,
+    code: int,
+    said: str | None,
+    failing: Any,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever a verb raises ends as one sentence on standard error, with its own exit code."""
+    monkeypatch.setattr(door, "_drop_output", lambda: None)
+    failing(error)
+    assert door.main(["fail"]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert said is None or err == said
+
+
+def test_a_surprise_shows_its_traceback_when_asked(failing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With SESSIONCTL_TRACEBACK set, what nobody expected is raised as it is."""
+    monkeypatch.setenv("SESSIONCTL_TRACEBACK", "1")
+    failing(ValueError("inside"))
+    with pytest.raises(ValueError, match="inside"):
+        door.main(["fail"])
+
+
+def test_version_is_the_library_s(capsys: pytest.CaptureFixture[str]) -> None:
+    """--version prints the one version there is."""
+    assert door.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"sessionctl {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://me:secret@host/db", "postgresql://host/db?password=secret", "postgresql://host:port/db"],
+)
+def test_a_password_on_the_command_line_is_refused(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A database URL that shows a password to all, or cannot be read, ends with 78 and is not repeated."""
+    assert door.main(["sessions", "--database", url]) == 78
+    err = capsys.readouterr().err
+    assert err.startswith("sessionctl: ")
+    assert "secret" not in err
+
+
+def test_a_bad_configuration_ends_with_78(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A configuration file that is not there, or holds an unknown key, is named."""
+    assert door.main(["sessions", "--config", str(tmp_path / "none.toml")]) == 78
+    assert "none.toml" in capsys.readouterr().err
+    bad = tmp_path / "bad.toml"
+    bad.write_text("[watch]\nroot = []\n")
+    assert door.main(["--config", str(bad), "sessions"]) == 78
+    assert "did you mean roots?" in capsys.readouterr().err

@@ -1,0 +1,41 @@
+"""Tickets: counted by many threads, waited for by others."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from sessionlib.sync.ticket import Ticket
+
+
+def test_an_empty_batch_is_done() -> None:
+    """A ticket for nothing does not wait."""
+    ticket = Ticket(0)
+    assert ticket.wait(0)
+    assert (ticket.total, ticket.left, ticket.counts) == (0, 0, {})
+
+
+def test_a_deadline_is_kept() -> None:
+    """Waiting ends in time and says that something is left."""
+    ticket = Ticket(2)
+    ticket.done("written")
+    assert not ticket.wait(0.001)
+    assert (ticket.left, ticket.counts) == (1, {"written": 1})
+
+
+def test_counted_by_many_threads() -> None:
+    """Each outcome counts once, whoever notes it, and waiters wake with the last one."""
+    ticket = Ticket(400)
+    woken = []
+    waiter = threading.Thread(target=lambda: woken.append(ticket.wait(10)))
+    waiter.start()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: ticket.done("even" if n % 2 == 0 else "odd"), range(400)))
+    waiter.join(10)
+    assert woken == [True]
+    assert ticket.counts == {"even": 200, "odd": 200}
+
+
+def test_the_counts_are_a_copy() -> None:
+    """Nobody changes a ticket by its counts."""
+    ticket = Ticket(1)
+    ticket.counts["forged"] = 1
+    assert ticket.counts == {}
