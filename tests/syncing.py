@@ -8,6 +8,8 @@ import itertools
 import os
 import signal
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +22,14 @@ from tests.mirrors import HOST
 
 def _die_before(count: int) -> None:
     numbers = itertools.count(1)
+
+    def counting(real: Callable[..., Any], *args: Any, **more: Any) -> Any:
+        if args[2] and next(numbers) == count:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*args, **more)
+
     for name in ("upsert", "insert_new", "prune"):
-
-        def counting(*args: Any, real: Any = getattr(bulk, name), **more: Any) -> Any:
-            if args[2] and next(numbers) == count:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return real(*args, **more)
-
-        setattr(bulk, name, counting)
+        setattr(bulk, name, partial(counting, getattr(bulk, name)))
 
 
 def main(url: str, root: Path, how: str) -> None:

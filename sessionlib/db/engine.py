@@ -3,6 +3,7 @@
 import logging
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -164,6 +165,29 @@ def _create_file(path: Path) -> None:
         ) from error
 
 
+def _set_up(connection: sqlite3.Connection) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={_SQLITE_BUSY_MS}")
+    _use_wal(cursor)
+    for pragma in ("synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _use_wal(cursor: sqlite3.Cursor) -> None:
+    """Switch to WAL; of several processes that switch a new file at once SQLite lets some fail at once."""
+    deadline = time.monotonic() + _SQLITE_BUSY_MS / 1000
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
 def _sqlite(url: URL) -> Engine:
     engine = create_engine(url, hide_parameters=True, connect_args={"timeout": _SQLITE_BUSY_MS / 1000})
     path = Path(str(url.database))
@@ -178,16 +202,11 @@ def _sqlite(url: URL) -> Engine:
         # sqlite3 must not open transactions by itself: a deferred BEGIN that turns into a write fails at
         # once with SQLITE_BUSY_SNAPSHOT, whatever the busy timeout.
         connection.isolation_level = None
-        cursor = connection.cursor()
-        for pragma in (
-            f"busy_timeout={_SQLITE_BUSY_MS}",
-            "journal_mode=WAL",
-            "synchronous=NORMAL",
-            "foreign_keys=ON",
-            "temp_store=MEMORY",
-        ):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
+        try:
+            _set_up(connection)
+        except sqlite3.Error:
+            connection.close()
+            raise
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:

@@ -8,10 +8,10 @@ from sessionlib.db.engine import Database
 from sessionlib.db.tables import metadata
 from sessionlib.errors import SchemaMismatchError, SchemaMissingError
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration; kept here too so that a check needs no Alembic (a test compares the two)."""
 
-_KNOWN = frozenset({"0001"})
+_KNOWN = frozenset({"0001", "0002"})
 _LOCK = 0x5E5510D
 
 
@@ -85,8 +85,8 @@ def _newer(database: Database) -> SchemaMismatchError:
     )
 
 
-def upgrade(database: Database) -> SchemaState:
-    """Bring the schema to the newest revision; several processes may call it at once.
+def upgrade(database: Database, *, target: str = HEAD) -> SchemaState:
+    """Bring the schema to a revision, the newest one; several processes may call it at once.
 
     The whole upgrade is one transaction under a lock: an advisory one on PostgreSQL, the write lock on
     SQLite. Returns how the schema stood before.
@@ -109,11 +109,11 @@ def upgrade(database: Database) -> SchemaState:
         if before is SchemaState.MISSING:
             _refuse_foreign(database, connection)
         if before is not SchemaState.CURRENT:
-            _run_migrations(connection)
+            _run_migrations(connection, target)
     return before
 
 
-def _run_migrations(connection: Connection) -> None:
+def _run_migrations(connection: Connection, target: str) -> None:
     # Alembic takes 0.2 s to import, which every command would pay.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
@@ -121,4 +121,4 @@ def _run_migrations(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", "sessionlib:db/migrations")
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, target)

@@ -126,7 +126,7 @@ def test_server_stops_and_comes_back(server: postgres.PostgresServer, own: Datab
         own.probe()
 
 
-@pytest.mark.parametrize("driver", ["core", "bulk", "commit"])
+@pytest.mark.parametrize("driver", ["core", "bulk", "store", "commit"])
 def test_connection_killed_in_a_transaction(
     server: postgres.PostgresServer, own: Database, driver: str
 ) -> None:
@@ -138,6 +138,8 @@ def test_connection_killed_in_a_transaction(
             connection.execute(select(1))
         elif driver == "bulk":
             bulk.upsert(connection, tables.sessions, [worlds.session(place, "wall")])
+        elif driver == "store":
+            worlds.write_sessions(connection, [worlds.session(place, "wall")])
     assert CANARY not in "".join(traceback.format_exception(caught.value))
     for _ in range(2):
         with own.write() as connection:
@@ -298,11 +300,12 @@ def test_rejected_rows(own: Database) -> None:
     cases: list[tuple[str | None, Callable[[Connection], Any]]] = [
         (None, lambda connection: connection.execute(nul)),
         (None, lambda connection: connection.execute(naive)),
-        ("22021", put(tables.sessions, row._replace(topic="a\0b"))),
+        ("22P05", put(tables.sessions, row._replace(topic="a\0b"))),
         ("22P05", put(tables.documents, worlds.document(row.project_id, "x", {"a": "\0"}))),
         ("22P02", put(tables.documents, worlds.document(row.project_id, "x")._replace(body="{"))),
         ("22003", put(tables.sessions, row._replace(version_seq=1 << 40))),
-        ("22003", put(tables.session_files, worlds.file_of(row, inode=1 << 70))),
+        ("22003", put(tables.session_files, worlds.file_of(row, inode=1 << 63))),
+        (None, put(tables.session_files, worlds.file_of(row, inode=1 << 70))),
         ("23514", put(tables.sessions, row._replace(checkpoints_completed=-1))),
         ("23514", put(tables.sessions, row._replace(checkpoints_total_source="guess"))),
         ("23502", put(tables.sessions, row._replace(effective_status=None))),

@@ -1,4 +1,4 @@
-"""Session folders become rows, on both databases: which rows, when they are written, and when they are not."""
+"""Session folders become rows, on both databases: which rows, when they are written, and when not."""
 
 import json
 import os
@@ -786,7 +786,7 @@ def test_a_copy_shown_from_the_database_equals_one_read_from_its_file(world: Wor
     (tree / "one" / "research" / "z").mkdir()
     (tree / "one" / "research" / "z" / "state.json").symlink_to("nowhere")
     world.reconcile(tree)
-    derived = [name for name in ("sessions", "checkpoints", "commits", "research_runs")]
+    derived = ["sessions", "checkpoints", "commits", "research_runs"]
     first = world.everything(("key", "derived"))
     assert first["sessions"]
     fresher = builders.make_session(main, "one", stamped(490))

@@ -1,6 +1,5 @@
 """Which project and workspace a folder belongs to: found by any key, minted once, never split or mixed."""
 
-import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -374,7 +373,7 @@ def test_the_inode_of_a_bind_mount(world: World, tmp_path: Path) -> None:
     root = project_at(tmp_path / "a", "one")
     before = world.place(root)
     world.reconcile(root)
-    os.rename(tmp_path / "a", tmp_path / "b")
+    (tmp_path / "a").rename(tmp_path / "b")
     (tmp_path / "a").symlink_to(tmp_path / "b")
     place = world.place(tmp_path / "b/agents/sessions")
     assert place.workspace_id == before.workspace_id

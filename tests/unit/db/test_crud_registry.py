@@ -223,14 +223,14 @@ def test_fallback_identity_is_seeded(database: Database) -> None:
         assert identities.find(connection, "UNASSIGNED") == fallback
 
 
-@pytest.mark.parametrize(("name", "alike"), [("Ann", "aNN"), ("Ärger", "äRGER"), ("Straße", "STRASSE")])
-def test_identity_names_ignore_case(database: Database, name: str, alike: str) -> None:
+def test_identity_names_ignore_case(database: Database) -> None:
     """A name in another case, of any script, is the same identity."""
     with database.write() as connection:
-        made = identities.create(connection, IdentityCreate(name=name, platform="here", description="who"))
-        assert identities.create(connection, IdentityCreate(name=alike)) == made
-        assert identities.find(connection, alike) == made
-        assert (made.name, made.platform, made.description) == (name, "here", "who")
+        for name, alike in (("Ann", "aNN"), ("Ärger", "äRGER"), ("Straße", "STRASSE")):
+            made = identities.create(connection, IdentityCreate(name=name, platform="p", description="d"))
+            assert identities.create(connection, IdentityCreate(name=alike)) == made
+            assert identities.find(connection, alike) == made
+            assert (made.name, made.platform, made.description) == (name, "p", "d")
 
 
 def test_name_of_a_renamed_identity(database: Database) -> None:

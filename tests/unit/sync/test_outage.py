@@ -85,7 +85,7 @@ def test_a_failed_try_goes_on_where_the_waiting_was() -> None:
 
 
 def test_it_is_told_once_and_then_every_half_minute(caplog: pytest.LogCaptureFixture) -> None:
-    """One error at the beginning, a reminder every thirty seconds with the last words, one line at the end."""
+    """One error at first, a reminder every thirty seconds with the last words, one line at the end."""
     caplog.set_level(logging.INFO, "sessionlib.sync")
     seconds = iter(range(0, 1000, 10))
     now = 0.0

@@ -145,7 +145,7 @@ def test_what_the_system_refuses_is_raised(folder: Path, monkeypatch: pytest.Mon
 
 def test_extras_come_in_the_order_of_their_stored_names(tmp_path: Path) -> None:
     """The order is that of the database, so that restored content equals what was read."""
-    runs = dict.fromkeys(["b\udcff", "b", "b-c", "é", "a"], {"request": 1})
+    runs = {name: {"request": 1} for name in ("b\udcff", "b", "b-c", "é", "a")}
     folder = builders.make_session(tmp_path, "one", None, builders.plan(), runs)
     names = [extra.name for extra in take(folder).extras]
     assert names == sorted(names)
