@@ -27,7 +27,7 @@ class Table(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """Names and values of one thing, one a line."""
+    """Names and values of one thing, one a line; nothing is printed for none."""
 
     pairs: Sequence[tuple[str, object]]
     title: str = ""

@@ -63,6 +63,8 @@ def _plain(block: Block) -> list[str]:
         return json_text(block.tree, indent=2, ascii_only=not is_unicode(sys.stdout)).splitlines()
     title = [visible(block.title)] if block.title else []
     if isinstance(block, Facts):
+        if not block.pairs:
+            return []
         return title + _aligned([[f"{name}:", cell(value)] for name, value in block.pairs], [False, False])
     if not block.rows:
         return [block.empty] if block.empty else []

@@ -34,7 +34,7 @@ class Terminal:
             for part in shown:
                 self._console.print(part)
         for note in answer.notes:
-            self._console.print(Text(visible(note), style="yellow"))
+            self._console.print(Text(visible(note)))
         for line in freshness_line(answer.freshness):
             style = "yellow" if answer.freshness and answer.freshness.stale else "dim"
             self._console.print(Text(line, style=style))
@@ -47,7 +47,7 @@ def _rendered(block: Block) -> list[RenderableType]:
         return [Text(json_text(block.tree, indent=2))]
     title: list[RenderableType] = [Text(visible(block.title), style="bold")] if block.title else []
     if isinstance(block, Facts):
-        return [*title, _facts(block)]
+        return [*title, _facts(block)] if block.pairs else []
     if not block.rows:
         return [Text(block.empty, style="dim")] if block.empty else []
     return [*title, _table(block)]

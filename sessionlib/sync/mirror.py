@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from pathlib import Path
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -19,7 +18,7 @@ from sessionlib.db import store
 from sessionlib.db.engine import Database
 from sessionlib.db.rows import FileRow, InputRow, VersionRow
 from sessionlib.db.store import Batch, Copy, Shown
-from sessionlib.errors import RowRejectedError, StateInvalidError, StateUnreadableError
+from sessionlib.errors import RowRejectedError, StateUnreadableError
 from sessionlib.models.base import utc_now
 from sessionlib.state.content import SessionContent
 from sessionlib.state.document import interpret
@@ -29,6 +28,7 @@ from sessionlib.sync import mapping, snapshot
 from sessionlib.sync.looks import dump_extras, load_look
 from sessionlib.sync.mapping import MAPPING_VERSION, Observed, Origin
 from sessionlib.sync.places import Place, stored_name
+from sessionlib.sync.reading import Reading, look_again, read
 from sessionlib.sync.snapshot import Snapshot
 
 _LOG = logging.getLogger("sessionlib.sync")
@@ -62,15 +62,6 @@ class Result:
     outcome: Outcome
     error: str | None = None
     racy: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """What the early read of one folder brought: a snapshot, or why there is none."""
-
-    snapshot: Snapshot | None = None
-    torn: bool = False
-    unreadable: str | None = None
 
 
 class Mirror:
@@ -120,13 +111,11 @@ class Mirror:
         return task.finish()
 
     def _sync(self, place: Place, slugs: Sequence[str], settled: Collection[str]) -> list[Result]:
-        readings = {slug: _read(place.path / slug, give_up=slug in settled) for slug in slugs}
+        readings = {slug: read(place.path / slug, give_up=slug in settled) for slug in slugs}
         with self._database.write() as connection:
             task = _Task(connection, place.project_id, [place.session_id(s) for s in slugs], self._now)
             results = [
-                task.take(
-                    place, slug, _look_again(place.path / slug, readings[slug], give_up=slug in settled)
-                )
+                task.take(place, slug, look_again(place.path / slug, readings[slug], give_up=slug in settled))
                 for slug in slugs
             ]
             task.finish()
@@ -158,34 +147,9 @@ class Mirror:
         """Record on the copy's row why its session cannot be stored, and keep what was stored before."""
         with self._database.write() as connection:
             task = _Task(connection, place.project_id, [place.session_id(slug)], self._now)
-            result = task.take(place, slug, _Reading(rejected))
+            result = task.take(place, slug, Reading(rejected))
             task.finish()
         return result
-
-
-def _read(session_dir: Path, *, give_up: bool) -> _Reading:
-    try:
-        return _Reading(snapshot.take(session_dir, give_up=give_up))
-    except StateInvalidError:
-        return _Reading(torn=True)
-    except StateUnreadableError as error:
-        return _Reading(unreadable=error.message)
-
-
-def _look_again(session_dir: Path, reading: _Reading, *, give_up: bool) -> _Reading:
-    """Return the reading if the folder still looks as it was read, else read it anew, under the lock."""
-    if reading.torn or reading.unreadable is not None:
-        return reading
-    before = reading.snapshot.look if reading.snapshot is not None else None
-    try:
-        now = look(session_dir, before)
-    except StateUnreadableError as error:
-        return _Reading(unreadable=error.message)
-    if now is None and before is None:
-        return reading
-    if now is not None and now.same_inputs(before):
-        return reading
-    return _read(session_dir, give_up=give_up)
 
 
 class _Task:
@@ -217,7 +181,7 @@ class _Task:
             store.write(self._connection, self._batch)
         return len(self._batch.sessions) + self._updates
 
-    def take(self, place: Place, slug: str, reading: _Reading) -> Result:
+    def take(self, place: Place, slug: str, reading: Reading) -> Result:
         """Plan the rows for one folder as it was read."""
         if reading.torn:
             return Result(slug, Outcome.TORN)
@@ -245,7 +209,7 @@ class _Task:
         return Result(slug, outcome, row.error, racy=found is not None and found.racy)
 
     def _file_row(
-        self, place: Place, slug: str, session_id: UUID, mine: FileRow | None, reading: _Reading
+        self, place: Place, slug: str, session_id: UUID, mine: FileRow | None, reading: Reading
     ) -> FileRow:
         found = reading.snapshot
         seen = found.look if found is not None else _stored_look(mine)
@@ -334,8 +298,7 @@ class _Task:
         self, session_id: UUID, best: FileRow, known: Shown | None, content: SessionContent
     ) -> None:
         if best.content_hash is None or best.inputs_hash is None:
-            message = "the freshest copy must have been read"
-            raise AssertionError(message)
+            raise AssertionError("the freshest copy must have been read")
         content = mapping.storable(content)
         activity = mapping.activity_at(content.stamps, best.mtime_ns)
         if known is None:

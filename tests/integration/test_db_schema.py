@@ -8,6 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, select, text
 
 from sessionlib.db import schema, tables, views
@@ -117,14 +122,28 @@ def test_missing_schema(empty: Database) -> None:
         assert inspect(connection).get_table_names() == []
 
 
-def test_older_schema(empty: Database) -> None:
-    """An older revision of ours is told from a newer one, and upgraded from where it stands."""
-    schema.upgrade(empty, target="0001")
+def test_older_schema(empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An older revision of ours is told from a newer one."""
+    schema.upgrade(empty)
+    monkeypatch.setattr(schema, "HEAD", "of a later release")
     assert schema.state(empty) is SchemaState.OLDER
     with pytest.raises(SchemaMissingError, match="older than this program"):
         schema.require_current(empty)
+
+
+def test_upgrade_from_the_first_revision(empty: Database) -> None:
+    """A database at our first revision is brought to the newest one, and all revisions are known."""
+    config = Config()
+    config.set_main_option("script_location", "sessionlib:db/migrations")
+    revisions = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+    assert set(revisions) == schema._KNOWN
+    with empty.write() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revisions[-1])
     assert schema.upgrade(empty) is SchemaState.OLDER
     schema.require_current(empty)
+    with empty.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), tables.metadata) == []
 
 
 def test_database_of_somebody_else(empty: Database) -> None:

@@ -79,16 +79,16 @@ def test_an_old_snapshot_never_overwrites_a_newer_one(
     folder = builders.make_session(root, "one", numbered(0))
     world.sync(folder)
     builders.write_json(folder / "state.json", numbered(1))
-    real = mirror._read
+    real = mirror.read
 
     def overtaken(*args: Any, **more: Any) -> Any:
         reading = real(*args, **more)
-        monkeypatch.setattr(mirror, "_read", real)
+        monkeypatch.setattr(mirror, "read", real)
         builders.write_json(folder / "state.json", numbered(2))
         world.sync(folder)
         return reading
 
-    monkeypatch.setattr(mirror, "_read", overtaken)
+    monkeypatch.setattr(mirror, "read", overtaken)
     assert world.sync(folder)[0].outcome is mirror.Outcome.UNCHANGED
     check_never_stale(world, 2)
 

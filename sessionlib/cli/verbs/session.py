@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sessionlib.cli.answer import Answer, Block, Document, Facts, Freshness, Lines
+from sessionlib.cli import sheets
+from sessionlib.cli.answer import Answer, Document, Freshness, Lines
 from sessionlib.cli.columns import progress
 from sessionlib.cli.context import Context
 from sessionlib.cli.options import whole
@@ -229,41 +230,9 @@ def show(context: Context) -> Answer:
     content = manager.load()
     if context.options.document:
         return Answer(rows=[manager.document], blocks=[Document(manager.document)], freshness=_from_files())
-    return Answer(rows=[_row(manager)], blocks=_blocks(manager.session_dir, content), freshness=_from_files())
-
-
-def _blocks(path: Path, content: "SessionContent") -> list[Block]:
-    from sessionlib.cli.answer import Column
-    from sessionlib.cli.verbs import show as parts
-
-    facts: list[tuple[str, object]] = [
-        ("session", path.name),
-        ("folder", path),
-        ("topic", content.topic),
-        ("description", content.description),
-        ("type", content.session_type),
-        ("phase", content.current_phase),
-        ("status", content.effective_status),
-        ("checkpoints", progress(len(content.checkpoints_completed_ids), content.checkpoints_total)),
-        ("branch", content.git_branch),
-        ("worktree", content.git_worktree),
-        ("base branch", content.git_base_branch),
-        ("prior session", content.prior_session_slug),
-        ("created", content.created_at),
-        ("updated", content.updated_at),
-    ]
-    state = Column("state", lambda row: "done" if row.completed else "current" if row.current else "open")
-    checkpoints = (parts.CHECKPOINTS[0], state, parts.CHECKPOINTS[2])
-    return [
-        Facts([pair for pair in facts if pair[1] is not None]),
-        parts.section("checkpoint", checkpoints, content.checkpoints),
-        parts.section("commit", parts.COMMITS, content.commits),
-        parts.section("decision", parts.DECISIONS, content.decisions),
-        parts.section("doc update", parts.DOC_UPDATES, content.doc_updates),
-        parts.section("research run", parts.RESEARCH, content.research_runs),
-        parts.section("link", parts.LINKS, content.links),
-        parts.section("warning", parts.WARNINGS, content.warnings),
-    ]
+    return Answer(
+        rows=[_row(manager)], blocks=sheets.of_file(manager.session_dir, content), freshness=_from_files()
+    )
 
 
 def _from_files() -> Freshness:

@@ -44,6 +44,7 @@ def test_blocks_are_parted_by_one_blank_line() -> None:
         Lines(["one"]),
         Table([NAMES], []),
         Facts([("a", 1), ("bc", None)], title="facts"),
+        Facts([], title="no facts"),
         Lines(["z"]),
     ]
     assert list(plain_lines(blocks)) == ["one", "", "facts", "a:   1", "bc:  -", "", "z"]

@@ -1,6 +1,7 @@
 """Bulk writes, on every table of the schema and on both databases."""
 # ruff: noqa: PT012 - what is refused may be refused at the commit, so the transaction stands in the block
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -50,17 +51,21 @@ class Seed:
         }
 
 
+MAKERS: dict[type[Any], Callable[[str, int, str], Any]] = {
+    Guid: lambda name, number, _: derived_id(name, number),
+    UtcTime: lambda _, number, salt: _moment(number, len(salt)),
+    JSON: lambda _, number, salt: orjson.dumps({"n": number, "s": salt, NASTY: [None, 1.5, "ü"]}).decode(),
+    BigInteger: lambda _, number, salt: (1 << 62) + number + len(salt),
+    Integer: lambda _, number, salt: number + len(salt),
+    Boolean: lambda _, number, _salt: number % 2 == 0,
+}
+
+
 def _of_type(column: Column[Any], number: int, salt: str) -> Any:
-    kinds: dict[type[Any], Any] = {
-        Guid: derived_id(column.name, number),
-        UtcTime: _moment(number, len(salt)),
-        JSON: orjson.dumps({"n": number, "salt": salt, NASTY: [None, 1.5, "ü"]}).decode(),
-        BigInteger: (1 << 62) + number + len(salt),
-        Integer: number + len(salt),
-        Boolean: number % 2 == 0,
-    }
-    found = next((value for kind, value in kinds.items() if isinstance(column.type, kind)), None)
-    return WORDS.get(column.name, f"{number} {salt} {NASTY}") if found is None else found
+    for kind, make in MAKERS.items():
+        if isinstance(column.type, kind):
+            return make(column.name, number, salt)
+    return WORDS.get(column.name, f"{number} {salt} {NASTY}")
 
 
 def _moment(number: int, micros: int) -> datetime:
