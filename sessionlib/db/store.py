@@ -25,7 +25,7 @@ from sessionlib.db.rows import (
 
 
 class Copy(NamedTuple):
-    """A stored copy, and whether the workspace it lies in cannot be found now."""
+    """A stored copy, and whether the workspace or the sessions root it lies in cannot be found now."""
 
     row: FileRow
     workspace_missing: bool
@@ -113,9 +113,12 @@ class Held(NamedTuple):
 _COPY_COLUMNS = tuple(tables.session_files.columns)
 _SHOWN_COLUMNS = tuple(tables.sessions.c[name] for name in Shown._fields)
 _COPIES = (
-    f"SELECT {', '.join(f'f.{column.name}' for column in _COPY_COLUMNS)}, w.missing_since IS NOT NULL "
+    f"SELECT {', '.join(f'f.{column.name}' for column in _COPY_COLUMNS)}, "
+    "w.missing_since IS NOT NULL OR r.missing_since IS NOT NULL "
     "FROM session_files f JOIN workspaces w "
     "ON w.project_id = f.project_id AND w.workspace_id = f.workspace_id "
+    "LEFT JOIN workspace_roots r "
+    "ON r.project_id = f.project_id AND r.workspace_id = f.workspace_id AND r.root = f.root "
     "WHERE f.project_id = {project} AND f.session_id {among}"
 )
 _SHOWN = (

@@ -13,6 +13,9 @@ from pathlib import Path
 from sessionlib.sync.retry import Attempts
 from sessionlib.sync.ticket import Ticket
 
+FAIR_SHARE = 16
+"""Groups of live work after which one of batch work has its turn."""
+
 
 @dataclass(slots=True)
 class Job:
@@ -49,6 +52,7 @@ class Lanes:
         self._delayed: dict[Path, Job] = {}
         self._due: list[tuple[float, int, Path]] = []
         self._count = itertools.count()
+        self._live_in_a_row = 0
 
     def __len__(self) -> int:
         return len(self.live) + len(self.batch) + len(self.running) + len(self._again) + len(self._delayed)
@@ -104,11 +108,15 @@ class Lanes:
     def take(self, *, live_most: int, batch_most: int, batch_runs: int) -> list[Job]:
         """Take up to so many waiting jobs that lie in one folder; live ones first.
 
-        `batch_runs` bounds how many groups of batch jobs may run at once.
+        `batch_runs` bounds how many groups of batch jobs may run at once. Live work that never ends must not
+        starve a reconcile: one group in `FAIR_SHARE` is a batch's.
         """
-        if self.live:
+        batch_may_run = bool(self.batch) and self.batch_runs < batch_runs
+        if self.live and not (batch_may_run and self._live_in_a_row >= FAIR_SHARE):
+            self._live_in_a_row += 1
             return self._start(self.live, live_most)
-        if self.batch and self.batch_runs < batch_runs:
+        if batch_may_run:
+            self._live_in_a_row = 0
             self.batch_runs += 1
             return self._start(self.batch, batch_most)
         return []

@@ -156,22 +156,24 @@ class Reconciler:
     def _root_missing(self, place: Place, roots: Mapping[str, Root], workspace: Workspace) -> None:
         """Mark a root missing, and its workspace when it was the last one that was there.
 
-        The root's own mark comes last: whoever is killed in between is followed by one who does it all.
+        The sessions are settled after the mark, because which copy they show depends on it; until that is
+        done the root counts as not reconciled, so that whoever is killed in between is followed by one who
+        does it all.
         """
         root = roots.get(place.root)
         if root is None:
             return
         is_last = all(other.missing_since is not None for name, other in roots.items() if name != place.root)
-        if root.missing_since is not None and (workspace.missing_since is not None or not is_last):
+        is_marked = root.missing_since is not None and (workspace.missing_since is not None or not is_last)
+        if is_marked and root.reconciled_at is not None:
             return
         now = self._now()
-        if is_last:
-            if workspace.missing_since is None:
-                with self._database.write() as connection:
-                    workspaces.change(connection, place.workspace_id, WorkspaceUpdate(missing_since=now))
-            self._settle_all(place)
+        marked = root._replace(missing_since=root.missing_since or now, reconciled_at=None)
         with self._database.write() as connection:
-            workspaces.put_root(connection, root._replace(missing_since=now))
+            if is_last and workspace.missing_since is None:
+                workspaces.change(connection, place.workspace_id, WorkspaceUpdate(missing_since=now))
+            workspaces.put_root(connection, marked)
+        self._settle_root(place, marked)
         _LOG.warning(
             "workspace missing; its sessions are kept" if is_last else "root missing; its sessions are kept",
             extra={"event": "workspace.missing", "fields": {"path": stored_name(str(place.path))}},
@@ -180,25 +182,29 @@ class Reconciler:
     def _root_there(
         self, place: Place, root: Root | None, workspace: Workspace, identity: tuple[int, int]
     ) -> None:
+        """Note that a root is there, by which identity, and settle its sessions if it was missing."""
         was_missing = workspace.missing_since is not None or (
             root is not None and root.missing_since is not None
         )
-        if root is not None and not was_missing and (root.dev, root.inode) == identity:
+        is_settled = root is not None and root.reconciled_at is not None
+        if is_settled and not was_missing and root is not None and (root.dev, root.inode) == identity:
             return
-        if was_missing:
-            with self._database.write() as connection:
-                workspaces.change(connection, place.workspace_id, WorkspaceUpdate(missing_since=None))
-            self._settle_all(place)
+        seen = Root(place.project_id, place.workspace_id, place.root, *identity, None, None)
         with self._database.write() as connection:
-            workspaces.put_root(
-                connection,
-                Root(place.project_id, place.workspace_id, place.root, *identity, None, self._now()),
-            )
+            if workspace.missing_since is not None:
+                workspaces.change(connection, place.workspace_id, WorkspaceUpdate(missing_since=None))
+            workspaces.put_root(connection, seen)
+        self._settle_root(place, seen)
         if was_missing:
             _LOG.info(
                 "workspace is back",
                 extra={"event": "workspace.back", "fields": {"path": stored_name(str(place.path))}},
             )
+
+    def _settle_root(self, place: Place, root: Root) -> None:
+        self._settle_all(place)
+        with self._database.write() as connection:
+            workspaces.put_root(connection, root._replace(reconciled_at=self._now()))
 
     def _settle_all(self, place: Place) -> None:
         with self._database.read() as connection:
@@ -243,7 +249,8 @@ class Reconciler:
         if is_held and not (gone.held or gone.waiting):
             # All are confirmed or there again.
             with self._database.write() as connection:
-                findings.resolve(connection, place.project_id, place.workspace_id, MASS_FINDING)
+                subject = stored_name(str(place.path))
+                findings.resolve(connection, place.project_id, place.workspace_id, MASS_FINDING, subject)
 
     def _note(
         self, connection: Connection, place: Place, slugs: Sequence[str], *, looks: int, since: datetime

@@ -32,8 +32,10 @@ def open_finding(
     )
 
 
-def resolve(connection: Connection, project_id: UUID, workspace_id: UUID | None, kind: str) -> None:
-    """Close the open findings of a kind."""
+def resolve(
+    connection: Connection, project_id: UUID, workspace_id: UUID | None, kind: str, subject: str
+) -> None:
+    """Close the open finding of a kind about a subject."""
     table = findings.c
     connection.execute(
         update(findings)
@@ -41,6 +43,7 @@ def resolve(connection: Connection, project_id: UUID, workspace_id: UUID | None,
             table.project_id == project_id,
             table.workspace_id == workspace_id,
             table.kind == kind,
+            table.subject == subject,
             table.resolved_at.is_(None),
         )
         .values(resolved_at=utc_now())

@@ -370,9 +370,12 @@ def test_findings(database: Database) -> None:
             Finding("mass", "root a", "60 gone"),
         ]
         assert {found.message for found in findings.listed(connection)[2:]} == {"70 gone", "everywhere"}
-        findings.resolve(connection, *mine, "mass")
+        findings.resolve(connection, *mine, "mass", "root a")
+        left = {found.message for found in findings.listed(connection)}
+        assert left == {"y", "70 gone", "everywhere"}
+        findings.resolve(connection, *mine, "mass", "root b")
         assert [found.message for found in findings.listed(connection)] == ["y", "everywhere"]
-        findings.resolve(connection, place.project_id, None, "mass")
+        findings.resolve(connection, place.project_id, None, "mass", "root b")
         findings.open_finding(connection, *mine, Finding("mass", "root a", "again"))
         assert [found.message for found in findings.listed(connection)] == ["y", "again"]
         assert connection.scalar(select(func.count()).select_from(tables.findings)) == 4

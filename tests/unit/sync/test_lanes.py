@@ -224,3 +224,14 @@ class LanesMachine(RuleBasedStateMachine):
 
 
 TestLanesMachine = LanesMachine.TestCase
+
+
+def test_endless_live_work_does_not_starve_a_batch() -> None:
+    """After sixteen groups of live work a batch has its turn, and live work goes on."""
+    lanes = Lanes()
+    for number in range(40):
+        lanes.add(Path(f"/live{number}/s"), live=True)
+    lanes.add(Path("/batch/s"), live=False)
+    taken = [lanes.take(live_most=1, batch_most=9, batch_runs=1)[0].live for _ in range(20)]
+    assert taken.index(False) == 16
+    assert taken.count(False) == 1
