@@ -17,7 +17,7 @@ from sessionlib.config import Config
 from sessionlib.db import schema
 from sessionlib.db.crud import hosts
 from sessionlib.db.engine import Database
-from sessionlib.errors import StateNotFoundError
+from sessionlib.errors import RecordNotFoundError, StateNotFoundError
 from sessionlib.models.base import utc_now
 from sessionlib.state.manager import StateManager
 from sessionlib.state.scan import FinderOptions, find_roots, sessions_roots_of
@@ -106,7 +106,7 @@ class Runtime:
             DatabaseError: The database does not answer.
         """
         places = self.places_below(_absolute(path))
-        reports = [self.reconciler.reconcile(place, accept_missing=accept_missing) for place in places]
+        reports = [self.reconcile(place.path, accept_missing=accept_missing) for place in places]
         return ProjectSync(tuple(reports))
 
     def places_below(self, path: Path) -> list[Place]:
@@ -166,8 +166,27 @@ class Runtime:
         except StateNotFoundError:
             return [Result(path.name, Outcome.ABSENT) for path in paths]
         results = self.mirror.sync(place, slugs, settled={path.name for path in settled}) if slugs else []
+        if any(result.outcome is Outcome.REJECTED for result in results):
+            # Perhaps another process has merged or removed the project: look it up anew next time.
+            self.registrar.forget(paths[0].parent)
         found = {result.slug: result for result in results} | gone
         return [found[path.name] for path in paths]
+
+    def reconcile(self, sessions_path: Path, *, accept_missing: bool = False) -> Report:
+        """Compare one sessions root with the database; what differs is queued.
+
+        Raises:
+            StateNotFoundError: The folder is not there and was never registered.
+            DatabaseError: The database does not answer.
+        """
+        place = self.registrar.place_of(sessions_path)
+        try:
+            return self.reconciler.reconcile(place, accept_missing=accept_missing)
+        except RecordNotFoundError:
+            # Another process has merged or removed its project meanwhile.
+            self.registrar.forget(sessions_path)
+            place = self.registrar.place_of(sessions_path)
+            return self.reconciler.reconcile(place, accept_missing=accept_missing)
 
     def _probe(self) -> None:
         self.database.probe()

@@ -16,7 +16,6 @@ from threading import Condition, Thread
 
 from sessiond.logs import event
 from sessionlib.errors import DatabaseError, StateNotFoundError
-from sessionlib.sync.places import Place
 from sessionlib.sync.reconcile import CONFIRM_AFTER, Report
 from sessionlib.sync.ticket import Ticket
 
@@ -42,16 +41,14 @@ class Steps:
 
     Attributes:
         discover: Finds the sessions roots below the watched folders and those known from before.
-        place_of: Registers and returns the place of a sessions root.
-        reconcile: Compares one place and queues what differs.
+        reconcile: Compares one sessions root, registering it if it is new, and queues what differs.
         vouch: Writes the heartbeat: the mirror is as fresh as the files that can be read.
         settled: Tells whether nothing is queued, running or paused.
         clean: Called after a round over everything in which all folders could be listed.
     """
 
     discover: Callable[[], list[Path]]
-    place_of: Callable[[Path], Place]
-    reconcile: Callable[[Place], Report]
+    reconcile: Callable[[Path], Report]
     vouch: Callable[[], None]
     settled: Callable[[], bool]
     clean: Callable[[], None]
@@ -172,7 +169,7 @@ class Rounds:
 
     def _compare(self, root: Path, reason: str) -> bool:
         try:
-            report = self._steps.reconcile(self._steps.place_of(root))
+            report = self._steps.reconcile(root)
         except StateNotFoundError:
             return True  # never registered and gone again
         self._tell(report, reason)

@@ -104,8 +104,7 @@ class _Parts:
         self._rounds = Rounds(
             Steps(
                 discover=self._discover,
-                place_of=runtime.registrar.place_of,
-                reconcile=runtime.reconciler.reconcile,
+                reconcile=runtime.reconcile,
                 vouch=runtime.vouch,
                 settled=self._settled,
                 clean=self._clean,
@@ -189,6 +188,7 @@ class _Parts:
         return stats.paused is None and not (stats.waiting or stats.running)
 
     def _recovered(self) -> None:
+        self._runtime.registrar.forget()
         self._rounds.request(EVERYTHING, "database back")
 
     def _synced(self, path: Path, result: Result, live: bool) -> None:  # noqa: FBT001 - the queue's signature

@@ -32,7 +32,6 @@ class Fake:
         """Return the steps to hand to Rounds."""
         return Steps(
             discover=lambda: [A, B],
-            place_of=lambda path: Place(NOBODY, NOBODY, path.parent, path.name, path),
             reconcile=self.reconcile,
             vouch=self.vouch,
             settled=lambda: self.settled,
@@ -43,12 +42,13 @@ class Fake:
         """Count a heartbeat."""
         self.vouched += 1
 
-    def reconcile(self, place: Place) -> Report:
+    def reconcile(self, path: Path) -> Report:
         """Record a comparison, or fail as told."""
         if self.failures:
             raise self.failures.pop(0)
-        self.done.append(place.path)
-        return Report(place, **self.reports.pop(place.path, {}))
+        self.done.append(path)
+        place = Place(NOBODY, NOBODY, path.parent, path.name, path)
+        return Report(place, **self.reports.pop(path, {}))
 
 
 @pytest.fixture
