@@ -4,9 +4,11 @@ import subprocess
 import sys
 
 PROBE = """
-import sys, sessionlib.state, sessionlib.state.manager, sessionlib.state.scan
+import sys
+before = set(sys.modules)  # a measuring tool may have brought its own
+import sessionlib.state, sessionlib.state.manager, sessionlib.state.scan
 strangers = {"sqlalchemy", "sqlite3", "psycopg", "alembic", "watchdog", "tenacity", "sessiond", "argparse"}
-print(sorted(name for name in sys.modules if name.split(".")[0] in strangers
+print(sorted(name for name in set(sys.modules) - before if name.split(".")[0] in strangers
              or name.startswith(("sessionlib.db", "sessionlib.sync"))))
 """
 
