@@ -127,3 +127,17 @@ def test_state_dir_and_database_options_choose_the_database(bare_ctl: Ctl) -> No
     assert bare_ctl("--database", f"sqlite:///{other}/second.db", "db", "upgrade").code == 0
     assert (other / "second.db").exists()
     assert not (bare_ctl.home / "state").exists()
+
+
+def test_an_older_schema_can_be_upgraded(bare_ctl: Ctl) -> None:
+    """An older schema is 1 for the check and 78 for a read, and the upgrade mends both."""
+    database = Database(f"sqlite:///{bare_ctl.home}/state/mirror.db")
+    schema.upgrade(database, target="0001")
+    database.close()
+    said = bare_ctl("db", "check", "--json")
+    assert (said.code, said.object["rows"][0]["state"]) == (1, "older")
+    said = bare_ctl("sessions")
+    assert said.code == 78
+    assert "older than this program" in said.err
+    assert bare_ctl.json("db", "upgrade")[0]["before"] == "older"
+    assert bare_ctl("sessions").code == 0

@@ -37,9 +37,9 @@ def test_the_program_asks_and_fails_like_the_function(mirrored: Ctl) -> None:
     assert done.returncode == 0
     assert {row["slug"] for row in json.loads(done.stdout)["rows"]} == {"half-built", "all-built", "wall"}
     assert _run("sessions").stdout == mirrored("sessions").out
-    done = _run("query", "comit")
+    done = _run("query", "commt")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "sessionctl: there is no query named 'comit'\n  hint: did you mean: commit?\n"
+    assert done.stderr == "sessionctl: there is no query named 'commt'\n  hint: did you mean: commit?\n"
 
 
 def test_a_reader_that_leaves_early_is_no_error(mirrored: Ctl) -> None:

@@ -144,7 +144,7 @@ def test_a_cut_answer_says_that_there_are_more(mirrored: Ctl) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["comit"], "there is no query named 'comit'\n  hint: did you mean: commit?"),
+        (["commt"], "there is no query named 'commt'\n  hint: did you mean: commit?"),
         (["zzz"], "there is no query named 'zzz'\n  hint: `sessionctl query` lists them all"),
         (["commit"], "query commit needs --sha\n  hint: sessionctl query commit VALUE"),
         (["commit", "xyz"], "'xyz' is no commit id\n  hint: give 4 to 64 hexadecimal digits"),

@@ -76,9 +76,9 @@ def test_a_cut_list_says_how_many_there_are(mirrored: Ctl) -> None:
 
 def test_nothing_found_says_so_and_doubts_odd_words(mirrored: Ctl) -> None:
     """An empty list is no error; a phase that nobody knows is pointed out."""
-    said = mirrored("sessions", "--phase", "bulid")
+    said = mirrored("sessions", "--phase", "bvild")
     assert (said.code, said.out) == (0, "no sessions\n")
-    assert "'bulid' is no usual phase; those are spec, plan, build, docs, complete" in said.err
+    assert "'bvild' is no usual phase; those are spec, plan, build, docs, complete" in said.err
     assert "usual" not in mirrored("sessions", "--phase", "docs").err
 
 

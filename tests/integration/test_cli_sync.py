@@ -9,6 +9,7 @@ import pytest
 
 from sessionlib.cli.verbs import sync
 from sessionlib.db.engine import Database
+from sessionlib.errors import DatabaseUnavailableError
 from sessionlib.state.scan import Listing
 from sessionlib.sync import reconcile
 from sessionlib.sync.mirror import Mirror
@@ -224,6 +225,20 @@ def test_waiting_ends_with_the_timeout(mirrored: Ctl, monkeypatch: pytest.Monkey
     assert "1 session could not be written; the next sync tries again" in said.err
     assert "not vouched for" in said.err
     monkeypatch.undo()
+
+
+def test_a_database_that_goes_away_ends_the_waiting(mirrored: Ctl, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the database is down for as long as we would wait, that is what the one line says."""
+
+    def down(*_: object, **__: object) -> None:
+        raise DatabaseUnavailableError("the database does not answer")
+
+    builders.make_session(mirrored.code / "garden/agents/sessions", "new")
+    monkeypatch.setattr(Mirror, "sync", down)
+    said = mirrored("sync", "--timeout", "0.1")
+    monkeypatch.undo()
+    assert (said.code, said.out) == (69, "")
+    assert said.err == "sessionctl: gave up waiting: the database does not answer\n"
 
 
 def test_sync_makes_its_own_database(bare_ctl: Ctl) -> None:
