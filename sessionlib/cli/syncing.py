@@ -99,7 +99,7 @@ class Pass:
         """
         reports = []
         for place in places:
-            report = self._runtime.reconciler.reconcile(place, accept_missing=self._accept_missing)
+            report = self._runtime.reconcile(place.path, accept_missing=self._accept_missing)
             self.reports.setdefault(place.path, []).append(report)
             reports.append(report)
         self._wait(reports)

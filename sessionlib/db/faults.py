@@ -5,10 +5,11 @@ wrong password cannot be told from a server that starts, and both are treated as
 """
 
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeGuard
 
-import psycopg
 from sqlalchemy import exc
 
 from sessionlib.errors import (
@@ -18,6 +19,9 @@ from sessionlib.errors import (
     DatabaseUnavailableError,
     RowRejectedError,
 )
+
+if TYPE_CHECKING:
+    import psycopg
 
 _BUSY_STATES = ("40", "55P03", "57014", "25P03")
 _ROW_CLASSES = ("21", "22", "23", "54")
@@ -50,7 +54,15 @@ def _first_line(error: BaseException) -> str:
     return lines[0]
 
 
-def _from_postgres(error: psycopg.Error) -> DatabaseError:
+def _is_psycopg(error: BaseException) -> "TypeGuard[psycopg.Error]":
+    """Tell whether an error is psycopg's; a process that uses SQLite never imports that."""
+    driver = sys.modules.get("psycopg")
+    return driver is not None and isinstance(error, driver.Error)
+
+
+def _from_postgres(error: "psycopg.Error") -> DatabaseError:
+    import psycopg  # noqa: PLC0415 - imported already, or there would be no such error
+
     state = error.sqlstate
     text = _first_line(error)
     if state is None:
@@ -91,7 +103,7 @@ def translate(error: BaseException) -> DatabaseError | None:
     if isinstance(error, exc.StatementError) and error.orig is not None:
         # A driver's error, or one raised while a value was bound: a time without a zone, a NUL.
         return translate(error.orig) or _unbound(error.orig)
-    if isinstance(error, psycopg.Error):
+    if _is_psycopg(error):
         return _from_postgres(error)
     if isinstance(error, sqlite3.Error):
         return _from_sqlite(error)
