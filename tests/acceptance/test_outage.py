@@ -71,9 +71,15 @@ def test_a_daemon_waits_for_a_database_that_is_not_there_yet(
     code = builders.make_project(tmp_path / "code" / "p", ["s"]).parent
     url = own_server.url("mirror")
     own_server.stop()
-    timer = threading.Timer(1.5, own_server.start)
-    timer.start()
+    log = tmp_path / "daemon.log"
+
+    def start_once_missed() -> None:
+        wait_until(lambda: log.exists() and "event=db.down " in log.read_text(), "the first complaint", 30)
+        own_server.start()
+
+    starter = threading.Thread(target=start_once_missed)
+    starter.start()
     daemon = start_daemon(url, code)
-    timer.join()
+    starter.join()
     wait_until(lambda: len(asked(daemon.environment, "sessions")) == 1, "the import")
     assert daemon.log.count("event=db.down ") == 1
