@@ -126,6 +126,7 @@ def session(place: Place, slug: str, **changed: Any) -> SessionRow:
         warnings="[]",
         content_hash=f"hash of {slug}",
         inputs_hash=f"inputs of {slug}",
+        parts="",
         mapping_version=1,
         created_at=T0,
         updated_at=T0,

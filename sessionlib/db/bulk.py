@@ -78,10 +78,25 @@ def prune(connection: Connection, table: Table, owners: Sequence[Row], kept: Ite
     sql = _prune_sql(table, width, postgres=postgres)
     with _cursor(connection) as cursor:
         if postgres:
-            keys = _keys(table)
-            cursor.execute(sql, [_json_rows(keys[:width], owners), _json_rows(keys, list(kept))])
+            names = _keys(table)[width - 1 :]
+            for prefix, last, rest in _prune_groups(owners, kept, width):
+                cursor.execute(sql, [*prefix, last, _json_rows(names, rest)])
         else:
             cursor.executemany(sql, _prune_parameters(owners, kept, width))
+
+
+def _prune_groups(
+    owners: Sequence[Row], kept: Iterable[Row], width: int
+) -> Iterator[tuple[Row, list[Any], list[Row]]]:
+    """Group owners that differ in their last column alone, with the rest of the keys that they keep."""
+    groups: dict[Row, tuple[list[Any], list[Row]]] = {}
+    for owner in owners:
+        groups.setdefault(tuple(owner[:-1]), ([], []))[0].append(owner[-1])
+    for key in kept:
+        if (group := groups.get(tuple(key[: width - 1]))) is not None:
+            group[1].append(key[width - 1 :])
+    for prefix, (last, rest) in groups.items():
+        yield prefix, last, rest
 
 
 def run(connection: Connection, sql: str, *parameters: Any) -> None:
@@ -239,13 +254,16 @@ def _prune_sql(table: Table, owner: int, *, postgres: bool) -> str:
             f"AND ({', '.join(rest)}) NOT IN (SELECT {picks} FROM json_each(?))"
         )
     columns = {column.name: column for column in _columns(table)}
-    owner_record = _record(columns[name] for name in owners)
-    key_record = _record(columns[name] for name in keys)
-    match = " AND ".join(f"t.{name} = o.{name}" for name in owners)
+    # Constants and one array, whatever the number of owners: with a join the planner, which cannot know how
+    # many rows a JSON parameter holds, reads the whole table for one session.
+    *prefix, last = owners
+    match = "".join(f"{name} = %s::{_postgres_type(columns[name])} AND " for name in prefix)
+    compared = (last, *rest)
+    record = _record(columns[name] for name in compared)
     return (
-        f"DELETE FROM {table.name} AS t USING jsonb_to_recordset(%s::jsonb) AS o({owner_record}) "
-        f"WHERE {match} AND ({', '.join(f't.{name}' for name in keys)}) "
-        f"NOT IN (SELECT {', '.join(keys)} FROM jsonb_to_recordset(%s::jsonb) AS n({key_record}))"
+        f"DELETE FROM {table.name} WHERE {match}{last} = ANY(%s::{_postgres_type(columns[last])}[]) "
+        f"AND ({', '.join(compared)}) "
+        f"NOT IN (SELECT {', '.join(compared)} FROM jsonb_to_recordset(%s::jsonb) AS n({record}))"
     )
 
 

@@ -59,7 +59,10 @@ class InputRow(NamedTuple):
 
 
 class SessionRow(NamedTuple):
-    """The mirror of one session, a pure function of its freshest copy up to `activity_at`."""
+    """The mirror of one session, a pure function of its freshest copy up to `activity_at`.
+
+    `parts` is a digest of the rows in each table of parts, by which a save writes only what it changed.
+    """
 
     project_id: UUID
     session_id: UUID
@@ -89,6 +92,7 @@ class SessionRow(NamedTuple):
     warnings: str
     content_hash: str
     inputs_hash: str
+    parts: str
     mapping_version: int
     created_at: datetime | None
     updated_at: datetime | None

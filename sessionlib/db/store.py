@@ -38,6 +38,7 @@ class Shown(NamedTuple):
     workspace_id: UUID
     content_hash: str
     inputs_hash: str
+    parts: str
     mapping_version: int
     activity_at: datetime
     first_seen_at: datetime
@@ -66,14 +67,17 @@ class Fingerprint(NamedTuple):
 
 @dataclass(slots=True)
 class Batch:
-    """Rows to write in one transaction. Parts are those of the sessions in `sessions`, complete."""
+    """Rows to write in one transaction.
+
+    `replaced` names, by table, the sessions that may have other rows there: those not in the batch go.
+    """
 
     documents: dict[str, DocumentRow] = field(default_factory=dict)
     files: list[FileRow] = field(default_factory=list)
     inputs: list[InputRow] = field(default_factory=list)
     input_owners: list[tuple[Any, ...]] = field(default_factory=list)
     sessions: list[SessionRow] = field(default_factory=list)
-    known: list[tuple[UUID, UUID]] = field(default_factory=list)
+    replaced: dict[str, list[tuple[UUID, UUID]]] = field(default_factory=dict)
     checkpoints: list[CheckpointRow] = field(default_factory=list)
     commits: list[CommitRow] = field(default_factory=list)
     decisions: list[DecisionRow] = field(default_factory=list)
@@ -206,11 +210,10 @@ def _write(connection: Connection, batch: Batch) -> None:
         (tables.research_runs, batch.research_runs),
         (tables.session_links, batch.links),
     )
-    known = set(batch.known)
     for table, rows in parts:
         bulk.upsert(connection, table, rows)
         width = len(table.primary_key.columns)
-        bulk.prune(connection, table, batch.known, (row[:width] for row in rows if row[:2] in known))
+        bulk.prune(connection, table, batch.replaced.get(table.name, []), (row[:width] for row in rows))
     bulk.insert_new(connection, tables.session_versions, batch.versions)
 
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
+from hashlib import blake2b, sha256
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -150,45 +150,82 @@ def _cut(text: str) -> str:
     return text if len(text) <= _MOST_INDEXED else text[: _MOST_INDEXED - 1] + "…"
 
 
-def add_session(batch: Batch, origin: Origin, content: SessionContent, observed: Observed) -> None:
-    """Add the rows of one session, and of all its parts, to a batch."""
-    batch.sessions.append(session_row(origin, content, observed))
+def add_session(
+    batch: Batch, origin: Origin, content: SessionContent, observed: Observed, stored_parts: str | None
+) -> None:
+    """Add the rows of one session, and of those of its parts that have changed, to a batch.
+
+    Args:
+        batch: What is to be written.
+        origin: Which copy the session shows.
+        content: What that copy says, as `storable` returned it.
+        observed: When the daemon saw what.
+        stored_parts: The digests in the session's row now; None if it has none, or they cannot be trusted.
+    """
     owner = origin.project_id, origin.session_id
-    batch.checkpoints += [
-        CheckpointRow(*owner, part.number, part.title, part.completed, part.current)
-        for part in content.checkpoints
-    ]
-    batch.commits += [
-        CommitRow(*owner, position, part.sha.lower(), part.message, part.checkpoint, part.created_at)
-        for position, part in enumerate(content.commits)
-    ]
-    batch.decisions += [
-        DecisionRow(*owner, position, part.title, part.rationale, part.source, part.decided_at)
-        for position, part in enumerate(content.decisions)
-    ]
-    batch.doc_updates += [
-        DocUpdateRow(*owner, position, part.kind, part.path, part.description, part.created_at)
-        for position, part in enumerate(content.doc_updates)
-    ]
-    batch.research_runs += [
-        ResearchRunRow(
-            *owner,
-            part.research_id,
-            part.request,
-            part.status,
-            part.complexity_tier,
-            part.criteria_met,
-            part.criteria_total,
-            part.created_at,
-            part.completed_at,
-        )
-        for part in content.research_runs
-    ]
+    parts = _parts(owner, content)
+    digests = [_digest(rows) for rows in parts.values()]
+    stored = stored_parts.split(",") if stored_parts else []
+    if len(stored) != len(digests):
+        stored = [_UNKNOWN] * len(digests)
+    for (name, rows), now, before in zip(parts.items(), digests, stored, strict=True):
+        if now != before:
+            getattr(batch, name).extend(rows)
+            if stored_parts is not None and before:
+                batch.replaced.setdefault(_TABLES.get(name, name), []).append(owner)
+    batch.sessions.append(session_row(origin, content, observed, ",".join(digests)))
+
+
+_UNKNOWN = "?"
+_TABLES = {"links": "session_links"}
+
+
+def _digest(rows: Sequence[tuple[Any, ...]]) -> str:
+    """Return a digest of parts without their owner's ids, which a merge changes; empty for none."""
+    if not rows:
+        return ""
+    return blake2b(repr([row[2:] for row in rows]).encode(), digest_size=8).hexdigest()
+
+
+def _parts(owner: tuple[UUID, UUID], content: SessionContent) -> dict[str, list[Any]]:
+    """Return the rows of all parts by the batch's field names."""
     links = {(part.client, part.native_id, part.agent_native_id or ""): part for part in content.links}
-    batch.links += [LinkRow(*owner, *key, part.linked_at, part.source) for key, part in links.items()]
+    return {
+        "checkpoints": [
+            CheckpointRow(*owner, part.number, part.title, part.completed, part.current)
+            for part in content.checkpoints
+        ],
+        "commits": [
+            CommitRow(*owner, position, part.sha.lower(), part.message, part.checkpoint, part.created_at)
+            for position, part in enumerate(content.commits)
+        ],
+        "decisions": [
+            DecisionRow(*owner, position, part.title, part.rationale, part.source, part.decided_at)
+            for position, part in enumerate(content.decisions)
+        ],
+        "doc_updates": [
+            DocUpdateRow(*owner, position, part.kind, part.path, part.description, part.created_at)
+            for position, part in enumerate(content.doc_updates)
+        ],
+        "research_runs": [
+            ResearchRunRow(
+                *owner,
+                part.research_id,
+                part.request,
+                part.status,
+                part.complexity_tier,
+                part.criteria_met,
+                part.criteria_total,
+                part.created_at,
+                part.completed_at,
+            )
+            for part in content.research_runs
+        ],
+        "links": [LinkRow(*owner, *key, part.linked_at, part.source) for key, part in links.items()],
+    }
 
 
-def session_row(origin: Origin, content: SessionContent, observed: Observed) -> SessionRow:
+def session_row(origin: Origin, content: SessionContent, observed: Observed, parts: str) -> SessionRow:
     """Return the row of one session."""
     completed = content.checkpoints_completed_ids
     return SessionRow(
@@ -220,6 +257,7 @@ def session_row(origin: Origin, content: SessionContent, observed: Observed) -> 
         warnings=dump_json(content.warnings[:_MAX_WARNINGS]),
         content_hash=origin.content_hash,
         inputs_hash=origin.inputs_hash,
+        parts=parts,
         mapping_version=MAPPING_VERSION,
         created_at=content.created_at,
         updated_at=content.updated_at,

@@ -259,7 +259,7 @@ class _Task:
                     row.project_id, document.content_hash, document.size, document.tree, stamps, self._now
                 )
         owner = row.project_id, row.workspace_id, row.root, row.slug
-        if mine is not None:
+        if mine is not None and (mine.extras or mine.error is not None):
             batch.input_owners.append(owner)
         batch.inputs += [InputRow(*owner, extra.name, extra.content_hash, None) for extra in found.extras]
         batch.inputs += [InputRow(*owner, name, None, problem) for name, problem in found.problems]
@@ -321,9 +321,10 @@ class _Task:
         )
         first_seen = known.first_seen_at if known else self._now
         observed = Observed(first_seen, changed, self._now, None, best.error, seq)
-        mapping.add_session(self._batch, origin, content, observed)
-        if known is not None:
-            self._batch.known.append((best.project_id, session_id))
+        # Digests that another version of the mapping wrote say nothing about this one's rows.
+        trusted = known is not None and known.mapping_version == MAPPING_VERSION
+        stored_parts = None if known is None else known.parts if trusted else ""
+        mapping.add_session(self._batch, origin, content, observed, stored_parts)
         if new_version:
             self._batch.versions.append(
                 VersionRow(

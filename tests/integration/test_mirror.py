@@ -170,6 +170,7 @@ def test_every_column_of_a_session(world: World, root: Path, generation: str) ->
         "workspace_id": place.workspace_id,
         "content_hash": found,
         "inputs_hash": found,
+        "parts": row["parts"],
         "mapping_version": mapping.MAPPING_VERSION,
         "first_seen_at": world.clock.now,
         "synced_at": world.clock.now,

@@ -46,6 +46,7 @@ sessions = Table(
     json("warnings"),
     ref("content_hash", TextType),
     text("inputs_hash", null=False),
+    text("parts", null=False),
     number("mapping_version", Integer(), null=False),
     time("created_at"),
     time("updated_at"),

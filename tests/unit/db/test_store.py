@@ -43,7 +43,9 @@ def test_parts_that_left_the_document_go(database: Database) -> None:
         both = [worlds.commit(made, position, "abc") for made in (row, other) for position in range(3)]
         worlds.write_sessions(connection, [row, other], commits=both)
         again = store.Batch(
-            sessions=[row], known=[(row.project_id, row.session_id)], commits=[worlds.commit(row, 1, "def")]
+            sessions=[row],
+            replaced={"commits": [(row.project_id, row.session_id)]},
+            commits=[worlds.commit(row, 1, "def")],
         )
         store.write(connection, again)
         table = tables.commits.c

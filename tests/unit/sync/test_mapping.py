@@ -33,7 +33,7 @@ DOCUMENTS = st.dictionaries(
 
 def batch_of(document: dict[str, Any]) -> Batch:
     batch = Batch()
-    mapping.add_session(batch, ORIGIN, mapping.storable(interpret(document)), SEEN)
+    mapping.add_session(batch, ORIGIN, mapping.storable(interpret(document)), SEEN, None)
     return batch
 
 

@@ -126,6 +126,7 @@ def _create_tables() -> None:
         sa.Column("warnings", types.JsonType, nullable=False),
         sa.Column("content_hash", types.TextType, nullable=False),
         sa.Column("inputs_hash", types.TextType, nullable=False),
+        sa.Column("parts", types.TextType, nullable=False),
         sa.Column("mapping_version", sa.Integer(), nullable=False),
         sa.Column("created_at", types.UtcTime(), nullable=True),
         sa.Column("updated_at", types.UtcTime(), nullable=True),
