@@ -29,6 +29,8 @@ _DATABASE_RETRY = 2.0
 _VOUCH_EVERY = 60.0
 _WORTH_A_LINE = 100
 """Folders from which on the end of an import is logged even if it was quick."""
+_WORTH_ANALYZING = 500
+"""Folders from which on an import changes the database's idea of how large its tables are."""
 _TEND = 1.0
 """Seconds between two looks at imports that are running."""
 _SLOW_IMPORT = 5.0
@@ -44,6 +46,7 @@ class Steps:
         reconcile: Compares one sessions root, registering it if it is new, and queues what differs.
         vouch: Writes the heartbeat: the mirror is as fresh as the files that can be read.
         settled: Tells whether nothing is queued, running or paused.
+        analyze: Lets the database count its tables anew, after a large import.
         clean: Called after a round over everything in which all folders could be listed.
     """
 
@@ -52,6 +55,7 @@ class Steps:
     vouch: Callable[[], None]
     settled: Callable[[], bool]
     clean: Callable[[], None]
+    analyze: Callable[[], None]
 
 
 @dataclass(slots=True)
@@ -225,7 +229,10 @@ class Rounds:
                     of=running.ticket.total,
                     for_s=round(now - running.started, 1),
                 )
+        ended = [running for running in self._imports if not running.ticket.left]
         self._imports = [running for running in self._imports if running.ticket.left]
+        if any(running.ticket.total >= _WORTH_ANALYZING for running in ended):
+            self._steps.analyze()
 
     def _waits_to_vouch(self, now: float) -> bool:
         return self._full_round_clean and now - self._vouched >= _VOUCH_EVERY

@@ -108,6 +108,7 @@ class _Parts:
                 vouch=runtime.vouch,
                 settled=self._settled,
                 clean=self._clean,
+                analyze=runtime.database.refresh_statistics,
             ),
             interval=watch.reconcile_interval,
         )

@@ -1,7 +1,7 @@
 """What the files-to-database bridge writes and reads in one piece."""
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from sessionlib.db import store, tables
 from sessionlib.db.engine import Database
@@ -78,3 +78,17 @@ def test_fingerprints_and_absence(database: Database) -> None:
         store.look_again(connection, place.project_id, place.workspace_id)
         again = store.fingerprints(connection, place.project_id, place.workspace_id, worlds.ROOT)
         assert {mark.mapping_version for mark in again.values()} == {0}
+
+
+def test_statistics_are_refreshed(database: Database) -> None:
+    """After a refresh the planner of either database knows how many sessions there are."""
+    with database.write() as connection:
+        place = worlds.add_place(connection)
+        worlds.write_sessions(connection, [worlds.session(place, f"s{number}") for number in range(20)])
+    database.refresh_statistics()
+    with database.read() as connection:
+        if database.is_postgres:
+            counted = connection.scalar(text("SELECT reltuples FROM pg_class WHERE relname = 'sessions'"))
+        else:
+            counted = connection.scalar(text("SELECT stat FROM sqlite_stat1 WHERE tbl = 'sessions'"))
+    assert str(counted).startswith("20")

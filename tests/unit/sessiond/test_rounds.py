@@ -27,6 +27,7 @@ class Fake:
         self.reports: dict[Path, dict[str, Any]] = {}
         self.settled = True
         self.cleaned: list[int] = []
+        self.analyzed: list[int] = []
 
     def steps(self) -> Steps:
         """Return the steps to hand to Rounds."""
@@ -36,6 +37,7 @@ class Fake:
             vouch=self.vouch,
             settled=lambda: self.settled,
             clean=lambda: self.cleaned.append(len(self.done)),
+            analyze=lambda: self.analyzed.append(len(self.done)),
         )
 
     def vouch(self) -> None:
@@ -137,6 +139,21 @@ def test_no_heartbeat_while_work_is_queued(fake: Fake, wait_until: Wait) -> None
     assert fake.vouched == 0
     ticket.done("written")
     wait_until(lambda: fake.vouched == 1)
+    rounds.stop()
+
+
+def test_a_large_import_refreshes_the_statistics(fake: Fake, wait_until: Wait) -> None:
+    """After five hundred folders the database counts its tables anew; after a few it does not."""
+    small, large = Ticket(3), Ticket(500)
+    fake.reports |= {A: {"ticket": small}, B: {"ticket": large}}
+    rounds = Rounds(fake.steps(), interval=3600)
+    rounds.start()
+    for _ in range(3):
+        small.done("written")
+    wait_until(lambda: fake.done == [A, B])
+    for _ in range(500):
+        large.done("written")
+    wait_until(lambda: fake.analyzed == [2])
     rounds.stop()
 
 
