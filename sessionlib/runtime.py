@@ -167,8 +167,11 @@ class Runtime:
             return [Result(path.name, Outcome.ABSENT) for path in paths]
         results = self.mirror.sync(place, slugs, settled={path.name for path in settled}) if slugs else []
         if any(result.outcome is Outcome.REJECTED for result in results):
-            # Perhaps another process has merged or removed the project: look it up anew next time.
+            # Perhaps another process has merged or removed the project: look it up anew, and try once more.
             self.registrar.forget(paths[0].parent)
+            now = self.registrar.place_of(paths[0].parent)
+            if (now.project_id, now.workspace_id) != (place.project_id, place.workspace_id):
+                results = self.mirror.sync(now, slugs, settled={path.name for path in settled})
         found = {result.slug: result for result in results} | gone
         return [found[path.name] for path in paths]
 
@@ -190,7 +193,8 @@ class Runtime:
 
     def _probe(self) -> None:
         self.database.probe()
-        schema.require_current(self.database)
+        # Somebody may have deleted the database to have it built anew.
+        schema.upgrade(self.database)
 
 
 def open_database(config: Config) -> Database:

@@ -4,8 +4,6 @@ One thread. A request names a root, or all of them, and a delay; requests for th
 asks for everything now and then, because events only buy latency.
 """
 
-import heapq
-import itertools
 import logging
 import random
 import time
@@ -79,12 +77,11 @@ class Rounds:
     def __init__(self, steps: Steps, *, interval: float) -> None:
         self._steps = steps
         self._interval = interval
-        self._due: list[tuple[float, int, Path, str]] = []
-        self._planned: dict[Path, float] = {}
-        self._count = itertools.count()
+        self._due: dict[tuple[Path, str], tuple[float, str]] = {}
         self._changed = Condition()
         self._stopping = False
         self._imports: list[_Import] = []
+        self._told: dict[tuple[str, str], str] = {}
         self._full_round_clean = False
         self._vouched = float("-inf")
         self.last_full_round: float | None = None
@@ -103,17 +100,18 @@ class Rounds:
         if self._thread.is_alive():
             self._thread.join(timeout)
 
-    def request(self, root: Path, reason: str, delay: float = 0.0) -> None:
-        """Ask for a comparison of one sessions root (or EVERYTHING) in so many seconds; never blocks."""
-        due = time.monotonic() + delay
+    def request(self, root: Path, reason: str) -> None:
+        """Ask for a comparison of one sessions root (or EVERYTHING) as soon as possible; never blocks."""
+        self._plan(root, "soon", reason, 0.0)
+
+    def _plan(self, root: Path, lane: str, reason: str, delay: float) -> None:
+        """Plan a comparison; one that is planned for the same root and lane stays as it is.
+
+        Lanes keep apart what must not replace each other: the look that confirms an absence must come after
+        its five seconds, the timer goes on whatever is asked for, and a retry plans nothing but itself.
+        """
         with self._changed:
-            # A later request does not put off an earlier one, and an earlier one does not replace a later:
-            # the look that confirms an absence must come after its five seconds.
-            if delay == 0.0 and self._planned.get(root, float("inf")) <= due:
-                return
-            if delay == 0.0:
-                self._planned[root] = due
-            heapq.heappush(self._due, (due, next(self._count), root, reason))
+            self._due.setdefault((root, lane), (time.monotonic() + delay, reason))
             self._changed.notify()
 
     def _run(self) -> None:
@@ -128,24 +126,23 @@ class Rounds:
             except DatabaseError as error:
                 event(_LOG, logging.DEBUG, "reconcile.postponed", "no database", error=error.message)
                 if root is not None:
-                    self.request(root, reason, _DATABASE_RETRY)
+                    self._plan(root, "retry", reason, _DATABASE_RETRY)
             except Exception:  # noqa: BLE001 - logged with its traceback; the thread must outlive it
                 _LOG.exception("round failed", extra={"event": "reconcile.crashed"})
 
     def _plan_timer(self) -> None:
         jitter = random.uniform(0.75, 1.25)  # noqa: S311 - jitter, not a secret
-        self.request(EVERYTHING, "timer", self._interval * jitter)
+        self._plan(EVERYTHING, "timer", "timer", self._interval * jitter)
 
     def _next(self) -> tuple[Path | None, str] | None:
         """Wait for the next request that is due; None to stop, (None, …) to look after what is running."""
         with self._changed:
             while not self._stopping:
                 now = time.monotonic()
-                if self._due and self._due[0][0] <= now:
-                    _, _, root, reason = heapq.heappop(self._due)
-                    self._planned.pop(root, None)
-                    return root, reason
-                wait = self._due[0][0] - now if self._due else None
+                first = min(self._due, key=self._due.__getitem__, default=None)
+                if first is not None and self._due[first][0] <= now:
+                    return first[0], self._due.pop(first)[1]
+                wait = None if first is None else self._due[first][0] - now
                 tending = bool(self._imports) or self._waits_to_vouch(now)
                 if tending:
                     wait = _TEND if wait is None else min(wait, _TEND)
@@ -163,11 +160,11 @@ class Rounds:
         clean = True
         for sessions_root in self._steps.discover():
             clean = self._compare(sessions_root, reason) and clean
-        self._full_round_clean = True
+        self._full_round_clean = clean
         self.last_full_round = time.monotonic()
         if not clean:
             event(_LOG, logging.DEBUG, "reconcile.incomplete", "some folders could not be listed")
-        elif EVERYTHING not in self._planned:
+        elif (EVERYTHING, "soon") not in self._due:
             # Another round that was asked for meanwhile has a reason of its own, which is not mended yet.
             self._steps.clean()
 
@@ -177,8 +174,8 @@ class Rounds:
         except StateNotFoundError:
             return True  # never registered and gone again
         self._tell(report, reason)
-        if report.absent:
-            self.request(root, "confirm", _CONFIRM_SECONDS)
+        if report.unconfirmed:
+            self._plan(root, "confirm", "confirm", _CONFIRM_SECONDS)
         if report.ticket.total:
             self._imports.append(_Import(root, report.ticket, started=(now := time.monotonic()), told=now))
         return report.complete
@@ -199,16 +196,21 @@ class Rounds:
             tombstoned=report.tombstoned,
             held=report.held,
         )
-        for name, problem in report.problems:
+        problems = {(str(report.place.path), name): problem for name, problem in report.problems}
+        for (_, name), problem in problems.items():
+            is_news = self._told.get((str(report.place.path), name)) != problem
             event(
                 _LOG,
-                logging.WARNING,
+                logging.WARNING if is_news else logging.DEBUG,
                 "reconcile.unlisted",
                 "cannot list a folder; nothing in it is taken for gone",
                 root=str(report.place.path),
                 folder=name,
                 error=problem,
             )
+
+        kept = {key: told for key, told in self._told.items() if key[0] != str(report.place.path)}
+        self._told = kept | problems
 
     def _follow_imports(self) -> None:
         now = time.monotonic()

@@ -113,6 +113,7 @@ class _Parts:
             interval=watch.reconcile_interval,
         )
         self._watched_projects: set[Path] = set()
+        self._told: set[str] = set()
 
     def start(self) -> None:
         """Watch first, then look: nothing that is written in between can be missed."""
@@ -162,7 +163,9 @@ class _Parts:
             discovery = find_roots(watched, self._runtime.finder)
             found.update((root.path, None) for root in discovery.roots)
             for problem in discovery.problems:
-                event(_LOG, logging.WARNING, "discover.problem", problem, root=str(watched))
+                level = logging.DEBUG if problem in self._told else logging.WARNING
+                self._told.add(problem)
+                event(_LOG, level, "discover.problem", problem, root=str(watched))
         # Registering first lets a project that moved take its row along before its old place is looked at.
         for path in found:
             self._runtime.registrar.place_of(path)
@@ -186,7 +189,7 @@ class _Parts:
 
     def _settled(self) -> bool:
         stats = self._runtime.queue.stats()
-        return stats.paused is None and not (stats.waiting or stats.running)
+        return stats.paused is None and not (stats.waiting or stats.running or stats.behind)
 
     def _recovered(self) -> None:
         self._runtime.registrar.forget()

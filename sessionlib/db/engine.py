@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DisconnectionError
 
 from sessionlib.db.faults import translated
 from sessionlib.db.tables import metadata
@@ -215,7 +215,8 @@ def _sqlite(url: URL) -> Engine:
             _create_file(path)
 
     @event.listens_for(engine, "connect")
-    def _prepare(connection: sqlite3.Connection, _: Any) -> None:
+    def _prepare(connection: sqlite3.Connection, record: Any) -> None:
+        record.info["identity"] = _identity(path)
         # sqlite3 must not open transactions by itself: a deferred BEGIN that turns into a write fails at
         # once with SQLITE_BUSY_SNAPSHOT, whatever the busy timeout.
         connection.isolation_level = None
@@ -225,9 +226,23 @@ def _sqlite(url: URL) -> Engine:
             connection.close()
             raise
 
+    @event.listens_for(engine, "checkout")
+    def _still_there(_: Any, record: Any, __: Any) -> None:
+        # A file that was deleted or replaced would go on taking our rows, where nobody can read them.
+        if record.info.get("identity") != _identity(path):
+            raise DisconnectionError("the database file was replaced")
+
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         write = connection.get_execution_options().get("sessiond_write", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
     return engine
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        seen = path.stat()
+    except OSError:
+        return None
+    return seen.st_dev, seen.st_ino

@@ -17,6 +17,7 @@ from sessionlib.errors import (
     DatabaseBusyError,
     DatabaseRefusedError,
     DatabaseUnavailableError,
+    RowRejectedError,
     SchemaMismatchError,
     SchemaMissingError,
     SessionlibError,
@@ -58,12 +59,17 @@ class QueueOptions:
 
 @dataclass(frozen=True, slots=True)
 class QueueStats:
-    """What the queue holds and has done since it was made; `paused` is the database's error, if any."""
+    """What the queue holds and has done since it was made.
+
+    `behind` are the owed folders that can be read, so that the mirror does not equal the files; `paused` is
+    the database's error, if any.
+    """
 
     waiting: int
     running: int
     delayed: int
     owed: int
+    behind: int
     synced: int
     written: int
     failed: int
@@ -99,6 +105,7 @@ class SyncQueue:
         self._options = options or QueueOptions()
         self._lanes = Lanes()
         self._owed: dict[Path, str] = {}
+        self._unreadable: set[Path] = set()
         self._lock = Lock()
         # Two conditions on one lock: what wakes a worker must not be swallowed by somebody who drains.
         self._ready = Condition(self._lock)
@@ -164,6 +171,7 @@ class SyncQueue:
                 running=len(lanes.running),
                 delayed=lanes.delayed,
                 owed=len(self._owed),
+                behind=len(self._owed) - len(self._unreadable),
                 synced=self._synced,
                 written=self._written,
                 failed=self._failed,
@@ -277,10 +285,16 @@ class SyncQueue:
                 job.torn_looks += 1
                 self._delay(job, seconds)
             elif result.outcome is Outcome.UNREADABLE:
-                self._retry([job], StateUnreadableError(result.error or "unreadable", session_dir=job.path))
+                error = StateUnreadableError(result.error or "unreadable", session_dir=job.path)
+                if job.live:
+                    self._retry([job], error)
+                else:
+                    # The next reconcile is its retry; more would be noise at every one.
+                    self._give_up([job], error.message, error)
                 self._tell(job, result)
             elif result.outcome is Outcome.REJECTED:
-                self._give_up([job], result.error or "rejected")
+                words = result.error or "the database refuses the row"
+                self._give_up([job], words, RowRejectedError(words))
                 self._tell(job, result)
             else:
                 self._done(job, result)
@@ -290,6 +304,7 @@ class SyncQueue:
             self._synced += 1
             self._written += result.outcome is Outcome.WRITTEN
             self._owed.pop(job.path, None)
+            self._unreadable.discard(job.path)
             if result.racy and not job.recheck:
                 self._lanes.recheck(job, time.monotonic() + _RACY_RECHECK)
             else:
@@ -337,6 +352,10 @@ class SyncQueue:
                 self._failed += 1
                 is_news = self._owed.get(job.path) != words
                 self._owed[job.path] = words
+                if isinstance(error, StateUnreadableError):
+                    self._unreadable.add(job.path)
+                else:
+                    self._unreadable.discard(job.path)
                 self._lanes.finish(job)
             _LOG.log(
                 logging.ERROR if is_news else logging.DEBUG,

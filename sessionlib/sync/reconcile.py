@@ -24,7 +24,7 @@ from sessionlib.errors import StateNotFoundError, StateUnreadableError
 from sessionlib.models import Workspace, WorkspaceUpdate
 from sessionlib.models.base import utc_now
 from sessionlib.state.files import Look, look
-from sessionlib.state.scan import Listing, list_sessions
+from sessionlib.state.listing import WHOLE_ROOT, Listing, list_sessions
 from sessionlib.sync.looks import load_look
 from sessionlib.sync.mapping import MAPPING_VERSION
 from sessionlib.sync.mirror import Mirror
@@ -55,11 +55,12 @@ class Report:
         place: What was compared.
         total: Session folders there are.
         ticket: Counts the outcomes of the folders that differ.
-        absent: Folders seen to be gone for the first time, to be confirmed by another look.
+        absent: Folders seen to be gone for the first time.
+        unconfirmed: Folders that are to be confirmed gone by another look, at least five seconds later.
         tombstoned: Folders now believed to be gone.
         held: Folders whose going is held back for one more confirmation.
         missing: True when the root itself is not there.
-        complete: False when something could not be listed; then nothing was taken for absent.
+        complete: False when the root could not be listed; then nothing was taken for absent.
         problems: (folder, what is wrong), for what could not be listed.
     """
 
@@ -67,6 +68,7 @@ class Report:
     total: int = 0
     ticket: Ticket = field(default_factory=lambda: Ticket(0))
     absent: int = 0
+    unconfirmed: int = 0
     tombstoned: int = 0
     held: int = 0
     missing: bool = False
@@ -82,6 +84,7 @@ class _Gone:
     confirmed: list[str] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)
+    young: list[str] = field(default_factory=list)
 
 
 class Reconciler:
@@ -129,6 +132,8 @@ class Reconciler:
         except StateNotFoundError:
             self._root_missing(place, roots, workspace)
             return Report(place, missing=True)
+        # A folder that cannot be looked at is not gone; only a root that cannot be listed hides others.
+        is_whole = not any(name == WHOLE_ROOT for name, _ in listing.problems)
         if listing.identity is None:
             return Report(place, complete=False, problems=listing.problems)
         if _looks_unmounted(listing, root, stored):
@@ -137,7 +142,7 @@ class Reconciler:
         self._root_there(place, root, workspace, listing.identity)
         ticket = self._submit(place.path / slug for slug in _changed(listing, stored, known))
         gone = _Gone()
-        if listing.complete:
+        if is_whole:
             gone = self._gone(listing, stored, accept_missing=accept_missing)
             self._record(place, gone, stored, is_held=is_held)
         return Report(
@@ -145,9 +150,10 @@ class Reconciler:
             total=len(listing.sessions),
             ticket=ticket,
             absent=len(gone.first),
+            unconfirmed=len(gone.first) + len(gone.young),
             tombstoned=len(gone.confirmed),
             held=len(gone.held),
-            complete=listing.complete,
+            complete=is_whole,
             problems=listing.problems,
         )
 
@@ -216,7 +222,7 @@ class Reconciler:
 
     def _gone(self, listing: Listing, stored: dict[str, Fingerprint], *, accept_missing: bool) -> _Gone:
         now = self._now()
-        there = {stored_name(slug) for slug in listing.sessions}
+        there = {stored_name(slug) for slug in (*listing.sessions, *dict(listing.problems))}
         live = [fingerprint for fingerprint in stored.values() if fingerprint.missing_since is None]
         absent = [fingerprint for fingerprint in live if fingerprint.slug not in there]
         gone = _Gone()
@@ -225,7 +231,12 @@ class Reconciler:
                 gone.first.append(fingerprint.slug)
             elif now - fingerprint.absent_since >= CONFIRM_AFTER:
                 gone.confirmed.append(fingerprint.slug)
-            elif fingerprint.absent_looks >= _HELD:
+            elif fingerprint.absent_looks < _HELD:
+                gone.young.append(fingerprint.slug)
+            elif accept_missing:
+                # Two looks five seconds apart came before it was held back.
+                gone.confirmed.append(fingerprint.slug)
+            else:
                 gone.waiting.append(fingerprint.slug)
         # All that are absent count, confirmed or not: a disk may take its time to vanish.
         if accept_missing or not _is_mass(len(absent), len(live)):
@@ -312,8 +323,11 @@ def _looks_unmounted(listing: Listing, root: Root | None, stored: dict[str, Fing
 
 
 def _changed(listing: Listing, stored: dict[str, Fingerprint], known: dict[str, Look]) -> list[str]:
-    """Return the folders whose row must be written, or at least looked at, again."""
-    changed = []
+    """Return the folders whose row must be written, or at least looked at, again.
+
+    Those that cannot be looked at are among them: the reason belongs on their row.
+    """
+    changed = [name for name, _ in listing.problems if name != WHOLE_ROOT]
     for slug, seen in listing.sessions.items():
         row = stored.get(stored_name(slug))
         if (

@@ -227,11 +227,29 @@ def test_a_folder_that_cannot_be_looked_at_is_not_gone(
     assert missing(world) == set()
 
 
-@pytest.mark.parametrize(("function", "ending"), [("scandir", "/sessions"), ("lstat", "/two/state.json")])
+def test_a_folder_that_cannot_be_looked_at_says_so_on_its_row(
+    world: World, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is neither gone nor forgotten: the reason stands on its row, and does not shield its neighbours."""
+    world.reconcile(root)
+    shutil.rmtree(root / "one")
+    with monkeypatch.context() as patch:
+        refuse(patch, "lstat", "/two/state.json")
+        world.reconcile(root)
+        report = world.confirm(root)
+        assert (report.complete, report.tombstoned) == (True, 1)
+        assert missing(world) == {"one"}
+        assert "Permission denied" in world.file("two")["error"]
+        assert world.session("two")["error"] is not None
+    world.reconcile(root)
+    assert (world.file("two")["error"], world.session("two")["error"]) == (None, None)
+
+
+@pytest.mark.parametrize(("function", "ending"), [("scandir", "/sessions")])
 def test_an_incomplete_listing_makes_nothing_absent(
     world: World, root: Path, monkeypatch: pytest.MonkeyPatch, function: str, ending: str
 ) -> None:
-    """When anything cannot be read, nothing is taken for gone, neither noted nor believed."""
+    """When the root cannot be listed, nothing is taken for gone, neither noted nor believed."""
     world.reconcile(root)
     shutil.rmtree(root / "one")
     world.reconcile(root)
@@ -422,6 +440,18 @@ def test_a_mass_disappearance_can_be_accepted(world: World, crowd: Path) -> None
     assert missing(world) == set()
     report = world.confirm(crowd, accept_missing=True)
     assert (report.held, report.tombstoned) == (0, 20)
+
+
+def test_what_is_held_can_be_accepted_at_once(world: World, crowd: Path) -> None:
+    """Right after it was held back a person can release it: two looks have come before."""
+    world.reconcile(crowd)
+    vanish(crowd, 15)
+    world.reconcile(crowd)
+    held = world.confirm(crowd)
+    assert (held.held, held.tombstoned) == (15, 0)
+    report = world.reconcile(crowd, accept_missing=True)
+    assert report.tombstoned == 15
+    assert open_findings(world) == []
 
 
 def test_a_held_mass_that_returns_closes_its_finding(world: World, crowd: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The whole of a process without the daemon: saves are mirrored, projects are opened, ends are clean."""
 
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,11 @@ from uuid import UUID
 import pytest
 
 from sessionlib.config import Config, DaemonConfig, DatabaseConfig
-from sessionlib.db.crud import hosts
+from sessionlib.db.crud import hosts, projects
 from sessionlib.db.engine import Database
 from sessionlib.errors import StateNotFoundError
 from sessionlib.runtime import Runtime
+from sessionlib.sync.merging import merge_projects
 from sessionlib.sync.mirror import Outcome
 from tests import builders
 from tests.mirrors import World
@@ -136,3 +138,45 @@ def test_a_heartbeat(runtime: Runtime) -> None:
     with runtime.database.read() as connection:
         beats = hosts.last_beats(connection)
     assert beats[UUID(int=1)] is not None
+
+
+def test_a_deleted_sqlite_file_is_built_anew(tmp_path: Path, wait_until: Wait) -> None:
+    """Deleting the mirror is noticed by the next save: it goes into a new file, with its schema."""
+    path = tmp_path / "mirror.db"
+    settings = Config(
+        database=DatabaseConfig(url=f"sqlite:///{path}"),
+        daemon=DaemonConfig(state_dir=tmp_path / "state", host_id=UUID(int=1)),
+    )
+    root = builders.make_project(tmp_path / "garden", ["one", "two"]) / "agents/sessions"
+    recovered: list[bool] = []
+    with Runtime.open(settings, start=False) as runtime:
+        runtime.queue.listen(on_recover=lambda: recovered.append(True), on_result=lambda *_: None)
+        runtime.queue.start()
+        assert runtime.open_project(root.parent.parent).wait(10)
+        for left in tmp_path.glob("mirror.db*"):
+            left.unlink()
+        runtime.registrar.forget()
+        runtime.manager(root / "one").set_details(topic="after the loss")
+        wait_until(lambda: recovered, "the recovery")
+        assert runtime.open_project(root.parent.parent).wait(10)
+        with sqlite3.connect(path) as connection:
+            rows = connection.execute("SELECT slug, topic FROM sessions ORDER BY slug").fetchall()
+        connection.close()
+    assert [slug for slug, _ in rows] == ["one", "two"]
+    assert rows[0][1] == "after the loss"
+
+
+def test_a_project_merged_by_another_process_is_looked_up_anew(
+    runtime: Runtime, config: Config, world: World, root: Path, tmp_path: Path, wait_until: Wait
+) -> None:
+    """The first save after another process merged the project lands in the target, at once."""
+    builders.make_project(tmp_path / "yard", ["far"])
+    assert runtime.open_project(tmp_path).wait(10)
+    with Runtime.open(config) as second:
+        with second.database.read() as connection:
+            source, target = (projects.find(connection, name) for name in ("garden", "yard"))
+        merge_projects(second.database, second.mirror, source, target)
+    runtime.manager(root / "one").set_details(topic="after the merge")
+    wait_until(lambda: topics(world)["one"] == "after the merge", "the save")
+    assert runtime.queue.owed == {}
+    assert {row["slug"] for row in world.rows("projects")} == {"yard"}

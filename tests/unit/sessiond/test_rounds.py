@@ -90,7 +90,7 @@ def test_an_absence_is_confirmed_by_a_later_look(
 ) -> None:
     """A root with newly absent folders is compared once more by itself."""
     monkeypatch.setattr("sessiond.rounds._CONFIRM_SECONDS", 0.05)
-    fake.reports[A] = {"absent": 2}
+    fake.reports[A] = {"absent": 2, "unconfirmed": 2}
     rounds = Rounds(fake.steps(), interval=3600)
     rounds.start()
     wait_until(lambda: fake.done == [A, B, A])
@@ -157,16 +157,47 @@ def test_a_large_import_refreshes_the_statistics(fake: Fake, wait_until: Wait) -
     rounds.stop()
 
 
-def test_only_a_complete_round_cleans(fake: Fake, wait_until: Wait) -> None:
-    """A round in which a folder could not be listed leaves lost events unmended."""
+def test_only_a_complete_round_cleans_and_vouches(fake: Fake, wait_until: Wait) -> None:
+    """A round in which a root could not be listed mends no lost events, and nobody vouches for it."""
     fake.reports[A] = {"complete": False}
     rounds = Rounds(fake.steps(), interval=3600)
     rounds.start()
-    wait_until(lambda: fake.vouched == 1)
-    assert fake.cleaned == []
+    wait_until(lambda: fake.done == [A, B])
+    assert (fake.cleaned, fake.vouched) == ([], 0)
     rounds.request(EVERYTHING, "again")
-    wait_until(lambda: fake.cleaned == [4])
+    wait_until(lambda: fake.cleaned == [4] and fake.vouched == 1)
     rounds.stop()
+
+
+def test_an_outage_multiplies_nothing(fake: Fake, monkeypatch: pytest.MonkeyPatch, wait_until: Wait) -> None:
+    """However many timer rounds fail, one timer and one retry are planned."""
+    monkeypatch.setattr("sessiond.rounds._DATABASE_RETRY", 0.005)
+    fake.failures = [DatabaseUnavailableError("down") for _ in range(60)]
+    rounds = Rounds(fake.steps(), interval=0.02)
+    rounds.start()
+    wait_until(lambda: len(fake.failures) < 10)
+    for _ in range(50):
+        rounds.request(A, "absent")
+    planned = list(rounds._due)
+    assert len(planned) == len(set(planned)) <= 5
+    wait_until(lambda: not fake.failures and A in fake.done)
+    rounds.stop()
+
+
+def test_a_problem_is_told_once(
+    fake: Fake, rounds: Rounds, wait_until: Wait, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A folder that cannot be listed is a warning when it is news, not at every round."""
+    caplog.set_level("DEBUG")
+    wait_until(lambda: fake.vouched == 1)
+    for count in range(3):
+        fake.reports[A] = {"problems": (("s", "Permission denied"),)}
+        rounds.request(A, "look")
+        wait_until(lambda wanted=count + 2: fake.done.count(A) == wanted)
+    rounds.request(B, "last")
+    wait_until(lambda: fake.done.count(B) == 2)
+    told = [r.levelname for r in caplog.records if getattr(r, "event", "") == "reconcile.unlisted"]
+    assert told == ["WARNING", "DEBUG", "DEBUG"]
 
 
 def test_everything_stands_for_all_roots() -> None:

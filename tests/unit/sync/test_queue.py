@@ -290,11 +290,23 @@ def test_an_unreadable_folder_is_tried_again(make: Make, work: Work) -> None:
         Result(name, next(outcomes) if name == "bad" else Outcome.WRITTEN, "no") for name in names
     ]
     one = make(workers=1)
-    ticket = one.submit_batch(map(path, ["bad", "good"]))
+    for name in ("bad", "good"):
+        one.submit(path(name))
+    one.start()
+    assert one.drain(5) == 0
+    assert sorted(work.names()) == ["bad", "bad", "bad", "good"]
+    assert one.owed == {}
+
+
+def test_a_reconcile_does_not_repeat_an_unreadable_folder(make: Make, work: Work) -> None:
+    """It stays owed until the next reconcile, which is its retry; the mirror is not behind for it."""
+    work.behave = lambda names: [Result(name, Outcome.UNREADABLE, "no") for name in names]
+    one = make(workers=1)
+    ticket = one.submit_batch([path("bad")])
     one.start()
     assert ticket.wait(5)
-    assert ticket.counts == {"written": 2}
-    assert sorted(work.names()) == ["bad", "bad", "bad", "good"]
+    assert (ticket.counts, work.names()) == ({"owed": 1}, ["bad"])
+    assert (one.stats().owed, one.stats().behind) == (1, 0)
 
 
 def test_a_torn_file_is_looked_at_three_times_more(make: Make, work: Work) -> None:
