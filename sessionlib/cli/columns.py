@@ -40,7 +40,7 @@ SESSIONS = (
     STATUS,
     Column("done", lambda row: progress(row.checkpoints_completed, row.checkpoints_total), right=True),
     Column("branch", lambda row: row.git_branch),
-    Column("last active", lambda row: row.activity_at),
+    Column("last active", lambda row: row.content_changed_at),
     Column("trouble", _trouble, style="red"),
     Column("topic", lambda row: row.topic),
 )

@@ -89,7 +89,7 @@ def of_mirror(detail: "SessionDetail") -> list[Block]:
         ("prior session", session.prior_session_slug),
         ("declared id", session.declared_id if session.declared_id != session.slug else None),
         ("created", session.created_at),
-        ("last active", session.activity_at),
+        ("last active", session.content_changed_at),
         ("first seen", session.first_seen_at),
         ("gone since", session.missing_since),
         ("error", session.error),

@@ -69,7 +69,7 @@ def find(connection: Connection, name: str, *, project: str | None = None) -> Se
         tries.insert(0, table.session_id == UUID(name))
     except ValueError:
         tries.append(table.slug.icontains(name, autoescape=True))
-    order = (table.missing_since.is_not(None), table.activity_at.desc(), table.session_id)
+    order = (table.missing_since.is_not(None), table.content_changed_at.desc(), table.session_id)
     for condition in tries:
         rows = connection.execute(base.where(condition).order_by(*order).limit(6)).all()
         there = [row for row in rows if row.missing_since is None] or rows
@@ -77,7 +77,7 @@ def find(connection: Connection, name: str, *, project: str | None = None) -> Se
             return Session.model_validate(there[0])
         if there:
             raise _ambiguous(name, [Session.model_validate(row) for row in there])
-    slugs = list(connection.scalars(select(table.slug).order_by(table.activity_at.desc()).limit(5000)))
+    slugs = list(connection.scalars(select(table.slug).order_by(table.content_changed_at.desc()).limit(5000)))
     raise RecordNotFoundError("session", name, nearest=nearest(name, slugs))
 
 

@@ -75,7 +75,7 @@ def decisions(
         .join(tables.sessions, and_(S.project_id == table.project_id, S.session_id == table.session_id))
         .join(tables.projects, P.project_id == S.project_id)
         .where(LIVE)
-        .order_by(S.activity_at.desc(), S.session_id, table.position)
+        .order_by(S.content_changed_at.desc(), S.session_id, table.position)
         .limit(limit)
     )
     if text:

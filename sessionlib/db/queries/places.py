@@ -18,7 +18,7 @@ def projects(connection: Connection) -> list[ProjectSummary]:
             count_of(S.effective_status == "complete").label("complete"),
             func.sum(S.checkpoints_completed).label("checkpoints_completed"),
             func.sum(func.coalesce(S.checkpoints_total, 0)).label("checkpoints_total"),
-            func.max(S.activity_at).label("last_activity_at"),
+            func.max(S.content_changed_at).label("last_activity_at"),
         )
         .where(LIVE)
         .group_by(S.project_id)

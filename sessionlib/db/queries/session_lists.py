@@ -74,7 +74,7 @@ def _summaries(connection: Connection, statement: Select[Any]) -> list[SessionSu
 
 
 def _newest(limit: int) -> Select[Any]:
-    return select_as(SessionSummary).order_by(S.activity_at.desc(), S.session_id).limit(limit)
+    return select_as(SessionSummary).order_by(S.content_changed_at.desc(), S.session_id).limit(limit)
 
 
 def sessions(connection: Connection, wanted: SessionFilter) -> list[SessionSummary]:

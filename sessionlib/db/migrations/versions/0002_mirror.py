@@ -161,30 +161,38 @@ def _create_tables() -> None:
         sa.PrimaryKeyConstraint("project_id", "session_id", name=op.f("pk_sessions")),
         sa.UniqueConstraint("project_id", "root", "slug", name=op.f("uq_sessions_project_id_root_slug")),
     )
-    op.create_index("ix_sessions_activity_at", "sessions", ["activity_at"], unique=False)
+    op.create_index("ix_sessions_content_changed_at", "sessions", ["content_changed_at"], unique=False)
     op.create_index(
-        "ix_sessions_completed_activity", "sessions", ["checkpoints_completed", "activity_at"], unique=False
-    )
-    op.create_index(
-        "ix_sessions_current_phase_activity_at", "sessions", ["current_phase", "activity_at"], unique=False
-    )
-    op.create_index(
-        "ix_sessions_effective_status_activity_at",
+        "ix_sessions_completed_activity",
         "sessions",
-        ["effective_status", "activity_at"],
+        ["checkpoints_completed", "content_changed_at"],
         unique=False,
     )
-    op.create_index("ix_sessions_project_activity", "sessions", ["project_id", "activity_at"], unique=False)
+    op.create_index(
+        "ix_sessions_current_phase_content_changed_at",
+        "sessions",
+        ["current_phase", "content_changed_at"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_sessions_effective_status_content_changed_at",
+        "sessions",
+        ["effective_status", "content_changed_at"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_sessions_project_activity", "sessions", ["project_id", "content_changed_at"], unique=False
+    )
     op.create_index(
         "ix_sessions_project_phase_activity",
         "sessions",
-        ["project_id", "current_phase", "activity_at"],
+        ["project_id", "current_phase", "content_changed_at"],
         unique=False,
     )
     op.create_index("ix_sessions_session_id", "sessions", ["session_id"], unique=False)
     op.create_index("ix_sessions_slug", "sessions", ["slug"], unique=False)
     op.create_index(
-        "ix_sessions_total_activity", "sessions", ["checkpoints_total", "activity_at"], unique=False
+        "ix_sessions_total_activity", "sessions", ["checkpoints_total", "content_changed_at"], unique=False
     )
     op.create_table(
         "checkpoints",
