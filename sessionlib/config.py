@@ -196,6 +196,7 @@ def load(
     chosen = named or default_config_path()
     values: dict[str, Any] = {}
     source = "the defaults"
+    origins: dict[str, str] = {}
     if named is not None or chosen.exists():
         values = _read(chosen)
         source = str(chosen)
@@ -207,9 +208,12 @@ def load(
     ):
         if environ.get(variable):
             values.setdefault(section, {})[key] = environ[variable]
+            origins[f"{section}.{key}"] = variable
     for section, settings in (overrides or {}).items():
         values.setdefault(section, {}).update(settings)
-    return _validated(values, source)
+        for key in settings:
+            origins.pop(f"{section}.{key}", None)
+    return _validated(values, source, origins)
 
 
 def _named(text: str) -> Path:
@@ -237,7 +241,8 @@ def _read(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def _validated(values: dict[str, Any], source: str) -> Config:
+def _validated(values: dict[str, Any], source: str, origins: Mapping[str, str]) -> Config:
+    """Return the configuration; `origins` names the variables that single values came from."""
     if "source" in values:
         raise _unknown("source", source, list(Config.model_fields))
     try:
@@ -247,7 +252,8 @@ def _validated(values: dict[str, Any], source: str) -> Config:
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             raise _unknown(key, source, _siblings(first["loc"])) from None
-        raise ConfigError(f"{source}: {key}: {first['msg']}", key=key, source=source) from None
+        origin = origins.get(key, source)
+        raise ConfigError(f"{origin}: {key}: {first['msg']}", key=key, source=origin) from None
 
 
 def _siblings(place: tuple[int | str, ...]) -> list[str]:

@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from sessionlib import config
 from sessionlib.config import Config
 
-EXAMPLE = Path(__file__).parent.parent / "config.example.toml"
+HOUSE = Path(__file__).parent.parent
+EXAMPLE = HOUSE / "config.example.toml"
 
 
 def sections() -> dict[str, type[BaseModel]]:
@@ -86,3 +87,19 @@ def test_example_names_the_limits() -> None:
             comment = text.split(f"\n{name} = ")[0].rsplit("\n\n", 1)[-1]
             for end in ends:
                 assert re.search(rf"\b{end:g}\b", comment), f"{section}.{name} does not name {end}"
+
+
+def test_every_log_event_is_documented() -> None:
+    """Each event name in the code stands in the daemon's page, and the page names no other."""
+    kinds = "watch|debounce|sync|db|session|reconcile|import|discover|project|workspace|sessiond"
+    name = re.compile(rf"(?:{kinds})\.[a-z_]+")
+    code = [*HOUSE.glob("daemon/**/*.py"), *HOUSE.glob("sessionlib/sync/*.py")]
+    used = {
+        literal
+        for path in code
+        for literal in re.findall(rf"\"({name.pattern})\"", path.read_text())
+        if not literal.endswith((".json", ".toml"))
+    }
+    page = (HOUSE / "daemon" / "README.md").read_text().split("## Log events", 1)[1]
+    told = set(re.findall(rf"`({name.pattern})`", page))
+    assert told == used - {"sessiond.watch", "sessiond.rounds", "sessiond.debounce", "sessiond.lock", "watch.config"}

@@ -1,6 +1,7 @@
 """What a verb works with: the options, the configuration, and the database, each opened when it is needed."""
 
 import argparse
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sessionlib.cli.answer import Freshness
-from sessionlib.errors import SchemaMissingError
+from sessionlib.errors import ConfigError, SchemaMissingError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -47,6 +48,25 @@ class Context:
         if self.options.state_dir is not None:
             overrides["daemon"] = {"state_dir": self.options.state_dir}
         return configuration.load(self.options.config, overrides=overrides)
+
+    @contextmanager
+    def blaming(self) -> Iterator[None]:
+        """Let the error of a database URL that cannot be used say where the URL came from."""
+        try:
+            yield
+        except ConfigError as error:
+            if error.key == "database.url" and not error.source:
+                error.source = self._url_source()
+                error.message = f"{error.source}: {error.message}"
+                error.args = (error.message,)
+            raise
+
+    def _url_source(self) -> str:
+        from sessionlib.config import DATABASE_VARIABLE
+
+        if self.options.database is not None:
+            return "--database"
+        return DATABASE_VARIABLE if os.environ.get(DATABASE_VARIABLE) else self.config.source
 
     @contextmanager
     def open_database(self, *, existing: bool = True) -> Iterator["Database"]:

@@ -1,5 +1,6 @@
 """Which session folder is meant: a path, a name in the project around us, or the one we stand in."""
 
+import errno
 import os
 import re
 import unicodedata
@@ -7,7 +8,13 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
-from sessionlib.errors import RecordNotFoundError, StateNotFoundError, UsageError
+from sessionlib.errors import (
+    RecordNotFoundError,
+    SessionlibError,
+    StateNotFoundError,
+    StateUnreadableError,
+    UsageError,
+)
 from sessionlib.state.checkout import find_checkout
 from sessionlib.state.layout import DEFAULT_SESSIONS_DIR, STATE_FILE
 from sessionlib.state.scan import FinderOptions, FoundRoot, session_place, sessions_roots_of
@@ -17,6 +24,8 @@ SESSION_VARIABLE = "SESSIOND_SESSION"
 _LONGEST_SLUG = 60
 _MOST_SAME = 100
 _SHOWN = 5
+_WILD = frozenset("*?[")
+_NO_SUCH = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
 
 
 def session_named(name: str | None, cwd: Path, finder: FinderOptions) -> Path:
@@ -32,14 +41,55 @@ def session_named(name: str | None, cwd: Path, finder: FinderOptions) -> Path:
         UsageError: Nothing was named and nothing can be guessed, or the name fits several.
         RecordNotFoundError: No session has this name; the nearest are its hint.
         StateNotFoundError: A bare name outside any project, or a path to no session.
+        StateUnreadableError: A folder on the way may not be looked into.
     """
-    name = name or os.environ.get(SESSION_VARIABLE)
+    if name:
+        return _meant(name, cwd, finder)
+    name = os.environ.get(SESSION_VARIABLE)
     if not name:
         return _around(cwd, finder)
+    try:
+        return _meant(name, cwd, finder)
+    except SessionlibError as error:
+        error.message = f"{error.message} (the name comes from {SESSION_VARIABLE})"
+        error.args = (error.message,)
+        raise
+
+
+def _is_there(path: Path, session_dir: Path) -> bool:
+    """Tell whether there is such a file or folder; `Path.exists` lets out what it may not look into.
+
+    Raises:
+        StateUnreadableError: Nobody can tell.
+    """
+    try:
+        path.stat()
+    except ValueError:  # a NUL, which no name holds
+        return False
+    except OSError as error:
+        if error.errno in _NO_SUCH:
+            return False
+        raise _unreadable(session_dir, error) from error
+    return True
+
+
+def _unreadable(folder: Path, error: OSError) -> StateUnreadableError:
+    return StateUnreadableError(
+        f"cannot look into {folder}: {error.strerror or error}",
+        session_dir=folder,
+        hint="its owner must let you read and enter it",
+    )
+
+
+def _has_state(folder: Path) -> bool:
+    return _is_there(folder / STATE_FILE, folder)
+
+
+def _meant(name: str, cwd: Path, finder: FinderOptions) -> Path:
     path = (cwd / Path(name).expanduser()).absolute()
     if path.name == STATE_FILE:
         path = path.parent
-    if (path / STATE_FILE).exists():
+    if _has_state(path):
         return path
     if os.sep in name:
         raise StateNotFoundError(f"there is no session at {path}", session_dir=path)
@@ -48,9 +98,12 @@ def session_named(name: str | None, cwd: Path, finder: FinderOptions) -> Path:
 
 def _around(cwd: Path, finder: FinderOptions) -> Path:
     for folder in (cwd, *cwd.parents):
-        if (folder / STATE_FILE).exists() and session_place(folder, finder) is not None:
+        if session_place(folder, finder) is not None and _has_state(folder):
             return folder
-    raise UsageError("no session is named", hint=f"name one, set {SESSION_VARIABLE}, or go to its folder")
+    raise UsageError(
+        f"SESSION was left out, and {cwd} lies in no session's folder",
+        hint=f"name one, set {SESSION_VARIABLE}, or go to its folder",
+    )
 
 
 def _by_name(name: str, cwd: Path, finder: FinderOptions) -> Path:
@@ -64,6 +117,7 @@ def _by_name(name: str, cwd: Path, finder: FinderOptions) -> Path:
     known = list(_sessions_in(roots))
     found = [path for path in known if path.name == name] or [path for path in known if name in path.name]
     if len(found) == 1:
+        _has_state(found[0])  # raises for a closed one, with its path
         return found[0]
     if found:
         names = ", ".join(path.name for path in found[:_SHOWN])
@@ -75,9 +129,29 @@ def _by_name(name: str, cwd: Path, finder: FinderOptions) -> Path:
 
 def _sessions_in(roots: tuple[FoundRoot, ...]) -> Iterator[Path]:
     for root in roots:
-        for entry in sorted(root.path.iterdir()):
-            if not entry.name.startswith(".") and (entry / STATE_FILE).exists():
-                yield entry
+        yield from (entry for entry in _entries(root.path) if _may_be_session(entry))
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Return what lies in a folder, hidden things left out; nothing when it is not there.
+
+    Raises:
+        StateUnreadableError: It cannot be listed.
+    """
+    try:
+        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        if error.errno in _NO_SUCH:
+            return []
+        raise _unreadable(folder, error) from error
+
+
+def _may_be_session(folder: Path) -> bool:
+    """Tell whether a folder holds a session; a closed one counts, so that its name is known."""
+    try:
+        return _has_state(folder)
+    except StateUnreadableError:
+        return True
 
 
 def roots_around(cwd: Path, finder: FinderOptions) -> tuple[FoundRoot, ...]:
@@ -101,11 +175,43 @@ def new_session(name: str | None, topic: str, today: date, cwd: Path, finder: Fi
 
     Raises:
         StateNotFoundError: There is no project around, and no path was given.
+        UsageError: The path is itself a folder of sessions, or lies where no sessions are looked for.
+        StateUnreadableError: A folder on the way may not be looked into.
     """
     if name and (os.sep in name or name in {".", ".."}):
-        return Path(os.path.abspath(cwd / Path(name).expanduser()))  # noqa: PTH100 - resolve() follows links
-    root = _root_for_new(cwd, finder)
-    return root / name if name else _free(root, f"{today.isoformat()}_{slug_of(topic)}")
+        path = Path(os.path.abspath(cwd / Path(name).expanduser()))  # noqa: PTH100 - resolve() follows links
+    else:
+        root = _root_for_new(cwd, finder)
+        path = root / name if name else _free(root, f"{today.isoformat()}_{slug_of(topic)}")
+    _refuse_misplaced(path, finder)
+    return path
+
+
+def _refuse_misplaced(path: Path, finder: FinderOptions) -> None:
+    if session_place(path / "_", finder) is not None or _holds_sessions(path):
+        raise UsageError(
+            f"{path} is a folder of sessions, not one of them", hint=f"name a folder in it: {path}/NAME"
+        )
+    # What is wrong with a hidden name is said better where sessions are made.
+    if session_place(path, finder) is None and not path.name.startswith("."):
+        raise UsageError(
+            f"no session can be made at {path}: nothing would look for it there",
+            hint=f"name a path like <project>/{_usual_dir(finder)}/<slug>",
+        )
+
+
+def _holds_sessions(path: Path) -> bool:
+    return not _has_state(path) and any(map(_holds_state, _entries(path)))
+
+
+def _holds_state(folder: Path) -> bool:
+    return os.path.lexists(folder / STATE_FILE)
+
+
+def _usual_dir(finder: FinderOptions) -> str:
+    """Return where a project's first session goes."""
+    plain = [place for place in finder.sessions_dirs if _WILD.isdisjoint(place)]
+    return DEFAULT_SESSIONS_DIR if DEFAULT_SESSIONS_DIR in plain or not plain else plain[0]
 
 
 def _root_for_new(cwd: Path, finder: FinderOptions) -> Path:
@@ -115,17 +221,17 @@ def _root_for_new(cwd: Path, finder: FinderOptions) -> Path:
         return next(usual, roots[0].path)
     checkout = find_checkout(cwd)
     if checkout is not None:
-        return checkout.path / DEFAULT_SESSIONS_DIR
+        return checkout.path / _usual_dir(finder)
     raise StateNotFoundError(
         f"no project around {cwd}",
         session_dir=cwd,
-        hint=f"to begin one here, name a path: {DEFAULT_SESSIONS_DIR}/NAME",
+        hint=f"to begin one here, name a path: {_usual_dir(finder)}/NAME",
     )
 
 
 def _free(root: Path, name: str) -> Path:
     names = (name if number == 1 else f"{name}-{number}" for number in range(1, _MOST_SAME))
-    return next((root / free for free in names if not (root / free).exists()), root / name)
+    return next((root / free for free in names if not _is_there(root / free, root)), root / name)
 
 
 def slug_of(topic: str) -> str:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any, TextIO
 
 from sessionlib import __version__
+from sessionlib.cli.answer import Answer
 from sessionlib.cli.context import Context
 from sessionlib.cli.options import GLOBAL_DEFAULTS, global_options
 from sessionlib.cli.printer import Printer
@@ -86,13 +87,29 @@ def _as_wrapper(stream: TextIO) -> Any:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    options = build_parser().parse_args(argv, argparse.Namespace(**GLOBAL_DEFAULTS))
+    parser = build_parser()
+    options, left = parser.parse_known_args(argv, argparse.Namespace(**GLOBAL_DEFAULTS))
+    if left:
+        # The usage of the action is worth more here than that of the whole program.
+        getattr(options, "parser", parser).error(f"unrecognized arguments: {' '.join(left)}")
     from sessionlib.cli import logs
 
     with logs.shown(options.verbose):
-        answer = options.run(Context(options))
-        Printer(as_json=options.json, color=not options.no_color).print(answer)
+        context = Context(options)
+        with context.blaming():
+            answer = options.run(context)
+        _print(Printer(as_json=options.json, color=not options.no_color), answer)
     return int(answer.exit_code)
+
+
+def _print(printer: Printer, answer: Answer) -> None:
+    try:
+        printer.print(answer)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _drop_output()
+        raise SessionlibError(f"cannot write the answer: {error.strerror or error}") from error
 
 
 def _complain(message: str, hint: str | None) -> None:

@@ -74,7 +74,8 @@ def _total(draft: Draft, number: int) -> int:
     total = draft.content.checkpoints_total
     if not total:
         message = "the session has no checkpoints yet"
-        raise draft.refuse(message, "say first how many there are (init_build_progress)")
+        hint = "say first how many there are: sessionctl session checkpoint SESSION init TOTAL"
+        raise draft.refuse(message, hint)
     if not _is_count(number) or number > total:
         message = f"there is no checkpoint {number!r}; they are 1 to {total}"
         raise draft.refuse(message)

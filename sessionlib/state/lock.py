@@ -93,9 +93,15 @@ class SessionLock:
     def _open(self) -> int:
         try:
             return os.open(self._path, os.O_RDWR | _FLAGS, 0o666)
-        except PermissionError:
+        except PermissionError as refused:
             # Another user's lock file: flock needs no right to write on a local file system.
-            return os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                return os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            except FileNotFoundError:
+                if not self._session_dir.is_dir():
+                    raise
+                # There is none, and we may not make one; what refused that is what to tell.
+                raise refused from None
 
     def _take(self, fd: int) -> bool:
         own = os.fstat(fd)

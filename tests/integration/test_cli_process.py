@@ -54,6 +54,18 @@ def test_a_reader_that_leaves_early_is_no_error(mirrored: Ctl) -> None:
     assert mirrored.code.exists()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("words", [["sessions"], ["show", "half-built", "--json"]], ids=" ".join)
+def test_a_full_disk_is_one_sentence(mirrored: Ctl, words: list[str]) -> None:
+    """When the answer cannot be written, the command says why and ends with 1."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([PROGRAM, *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "sessionctl: cannot write the answer: No space left on device"
+    assert "unexpected" not in done.stderr
+    assert mirrored.code.exists()
+
+
 def test_a_terminal_of_another_encoding_is_no_error(mirrored: Ctl) -> None:
     """What the terminal's encoding lacks is escaped, and JSON is plain ASCII there."""
     builders.make_session(mirrored.code / "garden/agents/sessions", "jp", builders.v2(topic="日本"))

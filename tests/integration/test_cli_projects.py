@@ -43,6 +43,8 @@ def test_show_names_aliases_workspaces_and_roots(mirrored: Ctl) -> None:
 def test_add_registers_a_folder_outside_the_roots(ctl: Ctl) -> None:
     """A folder becomes a project with its sessions folders; a sync then finds them without its path."""
     path = ctl.project("hidden", {"one": None})
+    said = ctl("projects", "add", path)
+    assert said.out == f"registered {path} as project hidden, with 1 sessions folder\n"
     (row,) = ctl.json("projects", "add", path)
     assert (row["slug"], row["path"], row["roots"]) == ("hidden", str(path), ["agents/sessions"])
     (shown,) = ctl.json("projects", "show", "hidden")
@@ -51,7 +53,7 @@ def test_add_registers_a_folder_outside_the_roots(ctl: Ctl) -> None:
     assert [found["slug"] for found in ctl.json("sessions")] == ["one"]
     said = ctl("projects", "add", "code/hidden")
     assert said.code == 0
-    assert said.out.startswith(f"registered {path} as project hidden, with 1 sessions folder")
+    assert said.out == f"{path} is registered already as project hidden, with 1 sessions folder\n"
 
 
 def test_add_makes_the_database(bare_ctl: Ctl) -> None:

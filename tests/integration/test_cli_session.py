@@ -1,6 +1,8 @@
 """`sessionctl session`: a session's life in its files, without any database."""
 
+import errno
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -112,12 +114,124 @@ def test_new_outside_a_project_wants_a_path(bare_ctl: Ctl) -> None:
     assert (bare_ctl.home / "agents/sessions/first/state.json").exists()
 
 
-def test_new_warns_where_nothing_looks(bare_ctl: Ctl) -> None:
-    """A session outside any sessions folder is made, with a word that no mirror will see it."""
-    said = bare_ctl("session", "new", "./elsewhere", "--topic", "t")
-    assert said.code == 0
-    assert (bare_ctl.home / "elsewhere/state.json").exists()
-    assert "nothing mirrors it there: sessions lie in agents/sessions" in said.err
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("./elsewhere", "hint: name a path like <project>/agents/sessions/<slug>"),
+        ("agents/sessions/../elsewhere", "hint: name a path like <project>/agents/sessions/<slug>"),
+        ("agents/sessions", "agents/sessions/NAME"),
+        ("code/shop/agents/sessions/", "shop/agents/sessions is a folder of sessions, not one of them"),
+        ("code/shop/agents/sessions/wall/..", "shop/agents/sessions/NAME"),
+        ("code/shop/apps/web/agents/sessions", "apps/web/agents/sessions/NAME"),
+        ("code/shop/agents/sessions/group", "group is a folder of sessions, not one of them"),
+    ],
+)
+def test_new_refuses_where_nothing_looks(bare_ctl: Ctl, place: str, message: str) -> None:
+    """A folder of sessions, and a place no finder accepts, are refused with a better path."""
+    root = bare_ctl.project("shop", {"wall": None}) / "agents/sessions"
+    builders.make_session(root / "group", "inner", builders.v2())
+    before = sorted(bare_ctl.home.rglob("*"))
+    said = bare_ctl("session", "new", place, "--topic", "t")
+    assert (said.code, said.out) == (2, "")
+    assert message in said.err
+    assert sorted(bare_ctl.home.rglob("*")) == before
+
+
+def test_new_goes_where_the_configuration_looks(bare_ctl: Ctl) -> None:
+    """With another sessions folder configured, a repository's first session and the hints name that one."""
+    config = bare_ctl.home / "given.toml"
+    config.write_text('[watch]\nsessions_dirs = ["work/log"]\n')
+    repository = builders.make_git_repo(bare_ctl.code / "repo")
+    bare_ctl.monkeypatch.chdir(repository)
+    made = bare_ctl.json("--config", config, "session", "new", "one", "--topic", "t")[0]["session_dir"]
+    assert made == str(repository / "work/log/one")
+    said = bare_ctl("--config", config, "session", "new", "agents/sessions/one", "--topic", "t")
+    assert "<project>/work/log/<slug>" in said.err
+
+
+@pytest.fixture
+def closed(shop: Ctl) -> Path:
+    """A session folder nobody may look into, as it is for others than root."""
+    folder = shop.code / "shop/agents/sessions/2026-01-05_wall"
+    real = os.stat, os.lstat, os.open
+
+    def guarded(call: Any) -> Any:
+        def asked(path: Any, *args: Any, **kwargs: Any) -> Any:
+            if isinstance(path, str | os.PathLike) and folder in Path(path).parents:
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return call(path, *args, **kwargs)
+
+        return asked
+
+    for name, call in zip(("stat", "lstat", "open"), real, strict=True):
+        shop.monkeypatch.setattr(os, name, guarded(call))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["2026-01-05_wall", "path", "cwd"])
+def test_a_closed_session_folder_is_told_as_such(shop: Ctl, closed: Path, name: str) -> None:
+    """A folder of mode 000 gives one clear sentence, however it is named."""
+    if name == "cwd":
+        shop.monkeypatch.chdir(closed)
+    words = {"path": [str(closed)], "cwd": []}.get(name, [name])
+    said = shop("session", "show", *words)
+    assert (said.code, said.out) == (1, "")
+    assert "unexpected" not in said.err
+    assert str(closed) in said.err
+    assert "ermission denied" in said.err
+
+
+def test_a_closed_session_folder_does_not_hide_the_others(shop: Ctl, closed: Path) -> None:
+    """Beside a closed folder sessions are found by name, and new ones made; not in its place."""
+    assert shop.json("session", "show", "06_pond")[0]["slug"] == "2026-01-06_pond"
+    assert shop("session", "new", "more", "--topic", "t").code == 0
+    said = shop("session", "new", str(closed), "--topic", "t")
+    assert (said.code, said.out) == (1, "")
+    assert f"cannot look into {closed}: Permission denied" in said.err
+
+
+def test_a_sessions_folder_that_cannot_be_listed_is_told(shop: Ctl) -> None:
+    """Where the names cannot be read, none is guessed."""
+
+    def refuse(self: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    shop.monkeypatch.setattr(Path, "iterdir", refuse)
+    said = shop("session", "show", "pond")
+    assert said.code == 1
+    assert f"cannot look into {shop.code / 'shop/agents/sessions'}: Permission denied" in said.err
+
+
+@pytest.mark.parametrize("name", ["none", "./none", "2026", "x" * 300, "a\0b"])
+def test_a_name_from_the_environment_says_so(shop: Ctl, name: str) -> None:
+    """When $SESSIOND_SESSION names no session, the error tells that the name came from there."""
+    if "\0" not in name:
+        shop.monkeypatch.setenv("SESSIOND_SESSION", name)
+        said = shop("session", "show")
+        assert said.code in {1, 2}
+        assert "(the name comes from SESSIOND_SESSION)" in said.err
+    said = shop("session", "show", name)
+    assert said.code in {1, 2}
+    assert "SESSIOND_SESSION" not in said.err
+    assert "unexpected" not in said.err
+
+
+def test_a_phase_alone_says_that_the_session_was_left_out(shop: Ctl) -> None:
+    """One bare word is the phase; the error tells which word is missing."""
+    said = shop("session", "phase", "docs")
+    assert said.code == 2
+    assert "SESSION was left out, and " in said.err
+
+
+def test_words_too_many_show_the_action_s_usage(shop: Ctl) -> None:
+    """What an action does not take is told beside its own usage, not the whole program's."""
+    said = shop("session", "phase", "wall", "--json", "docs")
+    assert said.code == 2
+    assert said.err.startswith("usage: sessionctl session phase ")
+    assert "unrecognized arguments: docs" in said.err
+    said = shop("session", "checkpoint", "wall", "--json", "complete", "1")
+    assert said.code == 2
+    assert said.err.startswith("usage: sessionctl session checkpoint ")
 
 
 @pytest.mark.parametrize(
@@ -186,6 +300,9 @@ def test_show_reads_the_file_itself(shop: Ctl) -> None:
         (["checkpoint", "wall", "start", "3", "--reset"], 2, "--reset goes with init only"),
         (["checkpoint", "wall", "start"], 2, "invalid choice: 'wall'"),
         (["commit", "wall", "nosha", "m"], 2, "'nosha' is no commit id"),
+        (["checkpoint", "06_pond", "start", "1"], 2, "sessionctl session checkpoint SESSION init TOTAL"),
+        (["commit", "wall", "abcdef0", ""], 2, "message must not be empty"),
+        (["commit", "wall", "abcdef0", " "], 2, "message must not be empty"),
         (["git", "wall"], 2, "no git detail is named"),
         (["decide", "wall", " "], 2, "title must be a text that is not empty"),
         (["new", "2026-01-05_wall", "--topic", "t"], 1, "there is a session at"),

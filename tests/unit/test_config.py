@@ -173,6 +173,26 @@ def test_value_that_does_not_fit(write: Write, text: str, key: str) -> None:
     assert (error.key, error.source) == (key, str(path))
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "key"),
+    [
+        ("SESSIOND_HOST_ID", "zzz", "daemon.host_id"),
+        ("SESSIOND_STATE_DIR", "~nobody-we-know/x", "daemon.state_dir"),
+    ],
+)
+def test_bad_value_from_the_environment_names_the_variable(
+    write: Write, variable: str, value: str, key: str
+) -> None:
+    """Whoever reads the error knows which variable to mend, whatever file there is; an option hides it."""
+    path = write("[watch]\ndepth = 1\n")
+    error = refused(path, environ={variable: value})
+    assert error.message.startswith(f"{variable}: {key}: ")
+    assert (error.key, error.source) == (key, variable)
+    section, name = key.split(".")
+    error = refused(path, environ={variable: value}, overrides={section: {name: 7}})
+    assert error.source == str(path)
+
+
 def test_bad_value_from_the_environment() -> None:
     """A variable's value is checked like the file's, and a password in it is not shown."""
     assert refused(environ={"SESSIOND_HOST_ID": "anvil"}).key == "daemon.host_id"

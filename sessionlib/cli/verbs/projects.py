@@ -127,20 +127,24 @@ def _whole(connection: "Connection", project: "Project") -> dict[str, Any]:
 
 def register(context: Context) -> Answer:
     """Register a folder as a workspace, with the sessions roots in it."""
-    from sessionlib.db.crud import projects
+    from sessionlib.db.crud import projects, workspaces
     from sessionlib.runtime import Runtime
     from sessionlib.state.scan import sessions_roots_of
     from sessionlib.sync.places import real_name
 
     path = Path(context.options.path).expanduser().absolute()
     with Runtime.open(context.config) as runtime:
+        with runtime.database.read() as connection:
+            here = workspaces.of_host(connection, context.config.host_id())
         workspace = runtime.registrar.register_project(path)
         folder = Path(real_name(workspace.path))
         places = [runtime.registrar.place_of(root.path) for root in sessions_roots_of(folder, runtime.finder)]
         with runtime.database.read() as connection:
             project = projects.get(connection, workspace.project_id)
     roots = [place.root for place in places]
-    said = f"registered {folder} as project {project.slug}, with {words(len(roots), 'sessions folder')}"
+    known = any(one.registered and one.workspace_id == workspace.workspace_id for one in here)
+    what = f"{folder} is registered already" if known else f"registered {folder}"
+    said = f"{what} as project {project.slug}, with {words(len(roots), 'sessions folder')}"
     note = f"`sessionctl sync {folder}` mirrors its sessions now; a running daemon does when it looks next"
     row = project.model_dump(mode="json") | {"path": workspace.path, "roots": roots}
     return Answer(rows=[row], blocks=[Lines([said])], notes=[note])

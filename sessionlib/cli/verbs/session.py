@@ -10,6 +10,7 @@ from sessionlib.cli.answer import Answer, Document, Freshness, Lines
 from sessionlib.cli.columns import progress
 from sessionlib.cli.context import Context
 from sessionlib.cli.options import whole
+from sessionlib.errors import UsageError
 
 if TYPE_CHECKING:
     from sessionlib.state.content import SessionContent
@@ -40,7 +41,7 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
         )
         if name != "new":
             made.add_argument("session", nargs="?", metavar="SESSION", help=_WHICH)
-        made.set_defaults(run=run)
+        made.set_defaults(run=run, parser=made)
         return made
 
     _add_new(action("new", create, "make a session folder and its first state.json"))
@@ -102,12 +103,10 @@ def create(context: Context) -> Answer:
     from sessionlib.cli import locating
     from sessionlib.models.base import utc_now
     from sessionlib.state.manager import StateManager
-    from sessionlib.state.scan import session_place
 
     options = context.options
-    finder = _finder(context)
     today = utc_now().astimezone().date()
-    path = locating.new_session(options.place, options.topic, today, Path.cwd(), finder)
+    path = locating.new_session(options.place, options.topic, today, Path.cwd(), _finder(context))
     manager = StateManager(path)
     content = manager.create(
         options.topic,
@@ -116,11 +115,8 @@ def create(context: Context) -> Answer:
         phase=options.phase,
         prior_session=options.prior,
     )
-    notes = []
-    if session_place(path, finder) is None:
-        notes.append(f"nothing mirrors it there: sessions lie in {' or '.join(finder.sessions_dirs)}")
     said = f"made {path} ({content.session_type}, phase {content.current_phase})"
-    return _answer(manager, said, changed=True, notes=notes)
+    return _answer(manager, said, changed=True)
 
 
 def _changed(context: Context, change: "Change", told: "Told") -> Answer:
@@ -162,8 +158,6 @@ def checkpoint(context: Context) -> Answer:
     """Say how many checkpoints there are, start one, or complete one."""
     step, number, reset = context.options.step, context.options.number, context.options.reset
     if reset and step != "init":
-        from sessionlib.errors import UsageError
-
         raise UsageError("--reset goes with init only")
 
     def change(manager: "StateManager") -> bool:
@@ -189,6 +183,8 @@ def checkpoint(context: Context) -> Answer:
 def commit(context: Context) -> Answer:
     """Record a commit."""
     options = context.options
+    if not options.message.strip():
+        raise UsageError("the commit's message must not be empty", hint="give its subject line")
     place = f" in checkpoint {options.checkpoint}" if options.checkpoint else ""
 
     return _changed(
@@ -207,8 +203,6 @@ def git(context: Context) -> Answer:
         if getattr(options, name) is not None
     }
     if not given:
-        from sessionlib.errors import UsageError
-
         raise UsageError("no git detail is named", hint="give --branch, --worktree or --base-branch")
     words = ", ".join(f"{name} {value or 'cleared'}" for name, value in given.items())
     return _changed(context, lambda manager: manager.set_git(**given), lambda _before, _after: words)
@@ -250,6 +244,6 @@ def _row(manager: "StateManager") -> dict[str, Any]:
     return {"session_dir": str(path), "slug": path.name, **content}
 
 
-def _answer(manager: "StateManager", said: str, *, changed: bool, notes: list[str] | None = None) -> Answer:
+def _answer(manager: "StateManager", said: str, *, changed: bool) -> Answer:
     row = {"changed": changed, **_row(manager)}
-    return Answer(rows=[row], blocks=[Lines([said])], freshness=_from_files(), notes=notes or [])
+    return Answer(rows=[row], blocks=[Lines([said])], freshness=_from_files())

@@ -99,6 +99,23 @@ def test_a_password_on_the_command_line_is_refused(url: str, capsys: pytest.Capt
     assert "secret" not in err
 
 
+def test_a_bad_database_url_names_where_it_came_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The option, the variable or the file is named, whichever the URL was taken from."""
+    bad = tmp_path / "bad.toml"
+    bad.write_text('[database]\nurl = "zzz"\n')
+    monkeypatch.delenv("SESSIOND_DATABASE_URL", raising=False)
+    assert door.main(["sessions", "--config", str(bad)]) == 78
+    assert capsys.readouterr().err.startswith(f"sessionctl: {bad}: the database URL cannot be read")
+    monkeypatch.setenv("SESSIOND_DATABASE_URL", "mysql://host/name")
+    for verb in ("sessions", "sync"):
+        assert door.main([verb, "--state-dir", str(tmp_path), "--config", str(bad)]) == 78
+        assert capsys.readouterr().err.startswith("sessionctl: SESSIOND_DATABASE_URL: ")
+    assert door.main(["sessions", "--database", "zzz", "--config", str(bad)]) == 78
+    assert capsys.readouterr().err.startswith("sessionctl: --database: ")
+
+
 def test_a_bad_configuration_ends_with_78(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A configuration file that is not there, or holds an unknown key, is named."""
     assert door.main(["sessions", "--config", str(tmp_path / "none.toml")]) == 78

@@ -429,7 +429,7 @@ def test_checkpoints_need_a_total(tmp_path: Path) -> None:
     manager = make(tmp_path, builders.v2())
     with pytest.raises(StateRefusedError, match="no checkpoints yet") as caught:
         manager.start_checkpoint(1)
-    assert "init_build_progress" in (caught.value.hint or "")
+    assert "sessionctl session checkpoint SESSION init TOTAL" in (caught.value.hint or "")
     builders.write_json(manager.session_dir / "plan.json", builders.plan(2))
     assert manager.start_checkpoint(2)
     assert manager.complete_checkpoint(2)

@@ -107,6 +107,26 @@ def test_foreign_lock_file_that_can_only_be_read(tmp_path: Path, monkeypatch: py
         pytest.fail("entered")
 
 
+def test_folder_that_takes_no_lock_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unwritable folder without a lock file is told as refused, not as missing."""
+    real = os.open
+
+    def read_only(path, flags, *args, **kwargs):
+        if flags & os.O_RDWR:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(path, flags, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", read_only)
+    with (
+        pytest.raises(StateWriteError, match=r"cannot lock .*: Permission denied") as caught,
+        locked(tmp_path),
+    ):
+        pytest.fail("entered")
+    assert isinstance(caught.value.__cause__, PermissionError)
+    with pytest.raises(StateNotFoundError), locked(tmp_path / "none"):
+        pytest.fail("entered")
+
+
 def test_file_system_without_flock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where flock fails for good, nobody waits."""
 
