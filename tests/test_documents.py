@@ -102,4 +102,10 @@ def test_every_log_event_is_documented() -> None:
     }
     page = (HOUSE / "daemon" / "README.md").read_text().split("## Log events", 1)[1]
     told = set(re.findall(rf"`({name.pattern})`", page))
-    assert told == used - {"sessiond.watch", "sessiond.rounds", "sessiond.debounce", "sessiond.lock", "watch.config"}
+    assert told == used - {
+        "sessiond.watch",
+        "sessiond.rounds",
+        "sessiond.debounce",
+        "sessiond.lock",
+        "watch.config",
+    }

@@ -6,9 +6,9 @@ from what is committed, under the session's lock, never from the order in which 
 """
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -23,8 +23,8 @@ from sessionlib.models.base import utc_now
 from sessionlib.state.content import SessionContent
 from sessionlib.state.document import interpret
 from sessionlib.state.files import Look, Signature, look
-from sessionlib.state.layout import PLAN_FILE
-from sessionlib.sync import mapping, snapshot
+from sessionlib.sync import mapping
+from sessionlib.sync.copies import freshest, restore
 from sessionlib.sync.looks import dump_extras, load_look
 from sessionlib.sync.mapping import MAPPING_VERSION, Observed, Origin
 from sessionlib.sync.places import Place, stored_name
@@ -32,7 +32,6 @@ from sessionlib.sync.reading import Reading, look_again, read
 from sessionlib.sync.snapshot import Snapshot
 
 _LOG = logging.getLogger("sessionlib.sync")
-_NEVER = datetime.min.replace(tzinfo=UTC)
 _RETRY_VERSION = 0
 """The mapping version of a row whose file could not be opened: every reconcile tries it again."""
 
@@ -278,7 +277,7 @@ class _Task:
         if found is not None and found.content is not None and found.inputs_hash == best.inputs_hash:
             content = found.content
         else:
-            content = _restore(self._connection, best)
+            content = restore(self._connection, best)
         self._add_session(session_id, best, known, content)
 
     def _settle_gone(self, session_id: UUID, known: Shown | None) -> None:
@@ -340,16 +339,6 @@ class _Task:
             )
 
 
-def freshest(copies: Sequence[Copy]) -> FileRow | None:
-    """Return the copy a session shows: the latest document time, then the newest file, then the path."""
-    there = [
-        copy.row
-        for copy in copies
-        if copy.row.content_hash is not None and copy.row.missing_since is None and not copy.workspace_missing
-    ]
-    return max(there, key=lambda row: (row.document_time or _NEVER, row.mtime_ns, row.path), default=None)
-
-
 def _shows(known: Shown, best: FileRow) -> bool:
     return (
         known.workspace_id == best.workspace_id
@@ -387,15 +376,3 @@ def _outcome(mine: FileRow | None, row: FileRow) -> Outcome:
 def _stored_look(mine: FileRow | None) -> Look:
     """Return a stand-in for the look at a folder that the operating system does not let us look at."""
     return Look(Signature(0, 0, 0, 0, 0), 0) if mine is None else load_look(mine)
-
-
-def _restore(connection: Connection, file: FileRow) -> SessionContent:
-    """Understand a copy again from its committed documents; its files may lie on another host."""
-    inputs = store.inputs_of(connection, file)
-    hashes: Mapping[str, str] = {row.name: row.content_hash for row in inputs if row.content_hash}
-    trees = store.bodies(connection, file.project_id, {str(file.content_hash), *hashes.values()})
-    research = [(snapshot.run_id(name), trees[found]) for name, found in hashes.items() if name != PLAN_FILE]
-    plan = trees[hashes[PLAN_FILE]] if PLAN_FILE in hashes else None
-    content = interpret(trees[str(file.content_hash)], plan, research)
-    problems = tuple((row.name, row.problem) for row in inputs if row.problem is not None)
-    return snapshot.with_problems(content, problems)
