@@ -140,13 +140,13 @@ def test_new_refuses_where_nothing_looks(bare_ctl: Ctl, place: str, message: str
 def test_new_goes_where_the_configuration_looks(bare_ctl: Ctl) -> None:
     """With another sessions folder configured, a repository's first session and the hints name that one."""
     config = bare_ctl.home / "given.toml"
-    config.write_text('[watch]\nsessions_dirs = ["work/log"]\n')
+    config.write_text('[watch]\nsessions_dirs = ["daily/log"]\n')
     repository = builders.make_git_repo(bare_ctl.code / "repo")
     bare_ctl.monkeypatch.chdir(repository)
     made = bare_ctl.json("--config", config, "session", "new", "one", "--topic", "t")[0]["session_dir"]
-    assert made == str(repository / "work/log/one")
+    assert made == str(repository / "daily/log/one")
     said = bare_ctl("--config", config, "session", "new", "agents/sessions/one", "--topic", "t")
-    assert "<project>/work/log/<slug>" in said.err
+    assert "<project>/daily/log/<slug>" in said.err
 
 
 @pytest.fixture
