@@ -2,10 +2,12 @@
 
 import logging
 import os
-import random
+import sys
 import time
 from pathlib import Path
 from threading import Event
+
+from tenacity import RetryCallState
 
 from sessiond.debounce import Debouncer
 from sessiond.hints import Hint, ProjectsTouched, RootTouched, SessionTouched
@@ -17,12 +19,12 @@ from sessionlib.errors import DatabaseError
 from sessionlib.runtime import Runtime
 from sessionlib.state.scan import find_roots
 from sessionlib.sync.mirror import Outcome, Result
+from sessionlib.sync.retry import RetryPolicy
 
 _LOG = logging.getLogger("sessiond")
 
-_OPEN_FIRST = 0.2
-_OPEN_LONGEST = 5.0
-_OPEN_REMINDER = 30.0
+_REMINDER = 30.0
+"""Seconds between two log lines about a database that is down."""
 
 
 class Service:
@@ -36,6 +38,7 @@ class Service:
     def __init__(self, config: Config, stop: Event) -> None:
         self._config = config
         self._stop = stop
+        self._complained = float("-inf")
 
     def run(self) -> int:
         """Run until `stop` is set, then drain within the deadline; return the number of folders left over.
@@ -65,23 +68,22 @@ class Service:
 
     def _open_runtime(self) -> Runtime | None:
         """Open the database; wait for one that does not answer yet. None when asked to stop meanwhile."""
-        delay = _OPEN_FIRST
-        told = float("-inf")
-        while not self._stop.is_set():
-            try:
-                return Runtime.open(self._config, start=False)
-            except DatabaseError as error:
-                if not error.transient:
-                    raise
-                now = time.monotonic()
-                if now - told >= _OPEN_REMINDER:
-                    told = now
-                    event(
-                        _LOG, logging.ERROR, "db.down", "database down, waiting for it", error=error.message
-                    )
-            self._stop.wait(delay * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
-            delay = min(delay * 2, _OPEN_LONGEST)
-        return None
+        policy = RetryPolicy(attempts=sys.maxsize, first=0.2, cap=5.0)
+        retrying = policy.retrying(self._stop).copy(before_sleep=self._complain)
+        try:
+            return retrying(Runtime.open, self._config, start=False)
+        except DatabaseError:
+            if self._stop.is_set():
+                return None
+            raise
+
+    def _complain(self, attempt: RetryCallState) -> None:
+        """Say that the database is down, once and then every 30 s."""
+        now = time.monotonic()
+        if now - self._complained >= _REMINDER and attempt.outcome is not None:
+            self._complained = now
+            error = attempt.outcome.exception()
+            event(_LOG, logging.ERROR, "db.down", "database down, waiting for it", error=str(error))
 
 
 class _Parts:

@@ -25,12 +25,12 @@ class Daemon:
     options: list[str] = field(default_factory=list)
     process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> "Daemon":
-        """Start the process and wait until it says that it watches (at most 30 s)."""
+    def start(self, seconds: float = 30.0) -> "Daemon":
+        """Start the process and wait until it says that it watches, at most so many seconds."""
         with self.log_path.open("ab") as log:
             command = [sys.executable, "-m", "sessiond", "run", *map(str, self.roots), *self.options]
             self.process = subprocess.Popen(command, env=self.environment, stderr=log)
-        self.wait_for_event("sessiond.ready")
+        self.wait_for_event("sessiond.ready", seconds=seconds)
         return self
 
     @property

@@ -10,7 +10,7 @@ import pytest
 from sessionlib.state.manager import StateManager
 from tests import builders, postgres
 from tests.acceptance.conftest import StartDaemon
-from tests.acceptance.processes import asked, direct
+from tests.acceptance.processes import Daemon, asked, direct, environment
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.postgres]
 
@@ -83,3 +83,14 @@ def test_a_daemon_waits_for_a_database_that_is_not_there_yet(
     starter.join()
     wait_until(lambda: len(asked(daemon.environment, "sessions")) == 1, "the import")
     assert daemon.log.count("event=db.down ") == 1
+
+
+def test_term_ends_the_wait_for_a_database(tmp_path: Path) -> None:
+    """A daemon that still waits for its database stops at once when asked, with exit code 0."""
+    code = builders.make_project(tmp_path / "code" / "p", ["s"]).parent
+    environ = environment("postgresql://nobody@127.0.0.1:1/none", tmp_path / "state")
+    daemon = Daemon([code], environ, tmp_path / "daemon.log")
+    with pytest.raises(AssertionError, match=r"no sessiond\.ready"):
+        daemon.start(seconds=4)
+    assert daemon.log.count("event=db.down ") == 1
+    assert daemon.stop(seconds=3) == 0
