@@ -9,7 +9,8 @@ from sessiond.main import main
 
 @pytest.fixture(autouse=True)
 def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No configuration, database or state folder but the test's."""
+    """No configuration, database or state folder but the test's; this process keeps its own logging."""
+    monkeypatch.setattr("sessiond.logs.set_up", lambda _level: None)
     for name in ("SESSIOND_CONFIG", "SESSIOND_DATABASE_URL", "SESSIOND_HOST_ID"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SESSIOND_STATE_DIR", str(tmp_path / "state"))

@@ -188,7 +188,7 @@ def test_a_problem_is_told_once(
     fake: Fake, rounds: Rounds, wait_until: Wait, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A folder that cannot be listed is a warning when it is news, not at every round."""
-    caplog.set_level("DEBUG")
+    caplog.set_level("DEBUG", "sessiond.rounds")
     wait_until(lambda: fake.vouched == 1)
     for count in range(3):
         fake.reports[A] = {"problems": (("s", "Permission denied"),)}
