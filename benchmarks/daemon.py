@@ -60,7 +60,7 @@ def running(root: Path, url: str, state_dir: Path) -> Iterator[subprocess.Popen[
     environment = os.environ | {"SESSIOND_DATABASE_URL": url, "SESSIOND_STATE_DIR": str(state_dir)}
     with log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "sessiond", "run", str(root)], env=environment, stderr=log
+            [sys.executable, "-m", "sessiond", "run", "--allow-root", str(root)], env=environment, stderr=log
         )
         try:
             yield process

@@ -18,7 +18,7 @@ class SessionlibError(Exception):
     """
 
     transient: ClassVar[bool] = False
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -33,20 +33,41 @@ class UsageError(SessionlibError):
 
 
 class ConfigError(SessionlibError):
-    """A configuration value cannot be used; names the key and where it came from."""
+    """A configuration value cannot be used; names the key and where it came from.
+
+    `problems` are whatever else is wrong with the same configuration, a sentence each.
+    """
 
     exit_code = 78
 
-    def __init__(self, message: str, *, key: str = "", source: str = "", hint: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        key: str = "",
+        source: str = "",
+        hint: str | None = None,
+        problems: tuple[str, ...] = (),
+    ) -> None:
         super().__init__(message, hint=hint)
         self.key = key
         self.source = source
+        self.problems = problems
 
 
 class InstanceLockedError(SessionlibError):
     """Another daemon holds the state folder."""
 
     exit_code = 75
+
+
+class StoppingError(SessionlibError):
+    """The daemon is stopping and answers no more."""
+
+    transient = True
+
+    def __init__(self) -> None:
+        super().__init__("the daemon is stopping", hint="ask again when it has started")
 
 
 # --- files ---------------------------------------------------------------------------------------
@@ -188,3 +209,40 @@ class RecordNotFoundError(SessionlibError):
         self.kind = kind
         self.key = key
         self.nearest = nearest
+
+
+# --- the daemon ----------------------------------------------------------------------------------
+
+
+class ControlError(SessionlibError):
+    """A daemon's control socket does not answer, or not with what is understood here."""
+
+
+class DaemonNotRunningError(ControlError):
+    """Nothing listens where the daemon would."""
+
+    exit_code = 3
+
+
+class ControlRefusedError(ControlError):
+    """The daemon answered with an error: its own sentence and hint.
+
+    Args:
+        status: The HTTP status of the answer.
+        message: The daemon's sentence.
+        kind: The name of its error's class, if it named one.
+        hint: What the reader can do next, or None.
+        exit_code: What a command that hits it ends with.
+    """
+
+    def __init__(
+        self, status: int, message: str, *, kind: str = "", hint: str | None = None, exit_code: int = 1
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.kind = kind
+        self.exit_code = exit_code
+
+
+class MirrorStaleError(SessionlibError):
+    """The mirror is not as fresh as was asked for."""

@@ -6,6 +6,7 @@ with Runtime.open() as runtime:
 """
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,8 @@ from sessionlib.state.manager import StateManager
 from sessionlib.state.scan import FinderOptions, find_roots, sessions_roots_of
 from sessionlib.sync.mirror import Mirror, Outcome, Result
 from sessionlib.sync.places import Place
-from sessionlib.sync.queue import QueueOptions, SyncQueue
+from sessionlib.sync.queue import SyncQueue
+from sessionlib.sync.queue_stats import QueueOptions
 from sessionlib.sync.reconcile import Reconciler, Report
 from sessionlib.sync.registrar import Host, Registrar
 from sessionlib.sync.retry import RetryPolicy
@@ -129,6 +131,18 @@ class Runtime:
             )
         return list(places.values())
 
+    def change(self, config: Config) -> None:
+        """Work with other settings of the queue and of the database's connections from now on.
+
+        Raises:
+            DatabaseError: The database does not answer under its new URL; everything stays as it was.
+        """
+        pool = _pool_size(config)
+        if config.database_url != self.config.database_url or pool != _pool_size(self.config):
+            self.database.reconnect(config.database_url, pool_size=pool)
+        self.queue.change(_queue_options(config, is_postgres=self.database.is_postgres))
+        self.config = config
+
     def vouch(self) -> None:
         """Write the host's heartbeat: everything that could be read has been mirrored by now."""
         with self.database.write() as connection:
@@ -140,10 +154,15 @@ class Runtime:
 
         Nothing is lost by a remainder: the next reconcile finds it.
         """
-        self.queue.drain(timeout)
-        left = self.queue.close()
+        left = self.drain(timeout)
         self.database.close()
         return left
+
+    def drain(self, timeout: float) -> int:
+        """Drain the queue for at most so many seconds and end its workers; return the folders left over."""
+        deadline = time.monotonic() + timeout
+        self.queue.drain(timeout)
+        return self.queue.close(max(0.0, deadline - time.monotonic()))
 
     def __enter__(self) -> Self:
         return self
@@ -203,8 +222,14 @@ def open_database(config: Config) -> Database:
     Raises:
         ConfigError: The URL cannot be used.
     """
-    workers = config.sync.workers or 4
-    return Database(config.database_url, pool_size=workers + 2, pgbouncer=config.database.pgbouncer)
+    return Database(
+        config.database_url, pool_size=_pool_size(config), pgbouncer=config.database.pgbouncer
+    )
+
+
+def _pool_size(config: Config) -> int:
+    """Return how many connections to keep: one a worker, and two for those who read."""
+    return (config.sync.workers or 4) + 2
 
 
 def _queue_options(config: Config, *, is_postgres: bool) -> QueueOptions:

@@ -12,6 +12,9 @@ from sessionlib.db import schema
 from sessionlib.db.engine import Database
 from tests import postgres
 
+# Helpers that assert tell as much about a failure as the tests themselves.
+pytest.register_assert_rewrite("tests.edits", "tests.queues", "tests.states")
+
 _NUMBERS = itertools.count()
 
 

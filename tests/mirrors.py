@@ -12,14 +12,16 @@ from sqlalchemy import Connection, event, select, text, update
 
 from sessionlib.db import tables
 from sessionlib.db.engine import Database
-from sessionlib.sync.mirror import Mirror, Result
+from sessionlib.sync.mirror import Mirror, Outcome, Result
 from sessionlib.sync.places import Place
 from sessionlib.sync.reconcile import Reconciler, Report
 from sessionlib.sync.registrar import Host, Registrar
 from sessionlib.sync.ticket import Ticket
+from tests import builders
 
 HOST = Host(UUID(int=1), "testhost")
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+REMOTE = "git@example.org:garden/wall.git"
 
 
 def template_name() -> str:
@@ -178,6 +180,45 @@ def set_root_device(connection: Connection, dev: int) -> None:
     connection.execute(update(tables.workspace_roots).values(dev=dev))
 
 
-def set_workspace_inode(connection: Connection, dev: int, inode: int) -> None:
-    """Pretend that the workspaces' folders had this identity when they were last seen."""
-    connection.execute(update(tables.workspaces).values(dev=dev, inode=inode))
+def set_workspace_inode(connection: Connection, dev: int, inode: int, path: Path | None = None) -> None:
+    """Pretend that the workspaces' folders (or the one here) had this identity when they were last seen."""
+    statement = update(tables.workspaces).values(dev=dev, inode=inode)
+    if path is not None:
+        statement = statement.where(tables.workspaces.c.path == str(path))
+    connection.execute(statement)
+
+
+def outcomes(world: World, *session_dirs: Path) -> list[Outcome]:
+    """Sync these folders of one root and return what became of them."""
+    return [result.outcome for result in world.sync(*session_dirs)]
+
+
+def shown(world: World, slug: str = "one") -> tuple[Any, ...]:
+    """Return the topic of a session and the name of the checkout whose copy it shows."""
+    row = world.session(slug)
+    (place,) = world.rows("workspaces", workspace_id=row["workspace_id"])
+    return row["topic"], Path(place["path"]).name
+
+
+def stamped(hours: int, **more: Any) -> dict[str, Any]:
+    """Return a v2 document whose time is so many hours after T0."""
+    return builders.v2(updated_at=builders.at(hours), **more)
+
+
+def worktree(tmp_path: Path, name: str = "tree") -> tuple[Path, Path]:
+    """Return the sessions roots of a repository and of a worktree of it."""
+    main = builders.make_project(builders.make_git_repo(tmp_path / "main"))
+    tree = builders.make_project(builders.make_worktree(main, tmp_path / name))
+    return main / "agents/sessions", tree / "agents/sessions"
+
+
+def project_at(path: Path, *slugs: str, remote: str | None = None) -> Path:
+    """Make a repository with a sessions root and return that root."""
+    builders.make_project(builders.make_git_repo(path, remote), slugs)
+    return path / "agents/sessions"
+
+
+def paths(world: World) -> dict[str, str]:
+    """Return the project's slug for each workspace, by its path."""
+    slugs = {row["project_id"]: row["slug"] for row in world.rows("projects")}
+    return {row["path"]: slugs[row["project_id"]] for row in world.rows("workspaces")}

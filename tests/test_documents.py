@@ -4,24 +4,16 @@ import re
 import tomllib
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
-from pydantic import BaseModel
 
 from sessionlib import config
-from sessionlib.config import Config
+from sessionlib.config import Config, sections
+from sessionlib.config.reloading import LIVE
 
 HOUSE = Path(__file__).parent.parent
 EXAMPLE = HOUSE / "config.example.toml"
-
-
-def sections() -> dict[str, type[BaseModel]]:
-    """Return the sections of the configuration by name."""
-    return {
-        name: type(field.default)
-        for name, field in Config.model_fields.items()
-        if isinstance(field.default, BaseModel)
-    }
 
 
 def keys() -> list[tuple[str, str, Any]]:
@@ -37,6 +29,12 @@ def section_text(name: str) -> str:
     """Return the lines of one section of the example."""
     parts = re.split(r"^\[(\w+)\]$", EXAMPLE.read_text(), flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))[name]
+
+
+def comment(section: str, key: str) -> str:
+    """Return what the example says above a key, as one line."""
+    before = re.split(rf"^(?:# )?{key} = ", section_text(section), maxsplit=1, flags=re.MULTILINE)[0]
+    return " ".join(before.rsplit("\n\n", 1)[-1].replace("# ", "").split())
 
 
 def test_every_setting_has_a_section() -> None:
@@ -55,8 +53,7 @@ def test_example_shows_every_key_with_its_default(section: str, key: str, defaul
     else:
         assert shown[key] == (list(default) if isinstance(default, tuple) else default)
         assert type(shown[key]) in (type(default), list)
-    before = re.split(rf"^(?:# )?{key} = ", text, maxsplit=1, flags=re.MULTILINE)[0]
-    assert before.rstrip("\n").splitlines()[-1].startswith("# "), f"{key} is not explained"
+    assert len(comment(section, key)) > 40, f"{key} is not explained"
 
 
 def test_example_has_no_other_keys() -> None:
@@ -66,17 +63,18 @@ def test_example_has_no_other_keys() -> None:
 
 
 def test_example_can_be_used_with_its_optional_keys() -> None:
-    """What is commented out is of the right form too."""
+    """What is commented out is of the right form too, and none of it is forgotten here."""
+    optional = [(section, name) for section, name, default in keys() if default is None]
     text = re.sub(r"^# (\w+ = \S+)$", r"\1", EXAMPLE.read_text(), flags=re.MULTILINE)
     read = Config.model_validate(tomllib.loads(text))
-    assert read.daemon.host_id is not None
+    for section, name in optional:
+        assert getattr(getattr(read, section), name) is not None
     assert read.daemon.state_dir == Path.home() / ".local/state/sessiond"
 
 
 def test_example_names_the_limits() -> None:
     """Where a number has limits, the comment above it says so."""
     for section, model in sections().items():
-        text = section_text(section)
         for name, field in model.model_fields.items():
             ends = [
                 getattr(limit, end)
@@ -84,9 +82,36 @@ def test_example_names_the_limits() -> None:
                 for end in ("ge", "gt", "le")
                 if getattr(limit, end, None) is not None
             ]
-            comment = text.split(f"\n{name} = ")[0].rsplit("\n\n", 1)[-1]
             for end in ends:
-                assert re.search(rf"\b{end:g}\b", comment), f"{section}.{name} does not name {end}"
+                assert re.search(rf"\b{end:g}\b", comment(section, name)), f"{section}.{name}: {end}"
+
+
+def test_example_says_what_a_reload_applies() -> None:
+    """The mark stands at exactly the keys that a running daemon takes over."""
+    marked = {
+        f"{section}.{name}" for section, name, _ in keys() if "Applied by a reload." in comment(section, name)
+    }
+    assert marked == LIVE - {"database.url_file"}
+    assert "Applied by a reload when" in comment("database", "url")
+    assert "Read again by a reload" in comment("database", "url_file")
+
+
+def test_example_names_the_variables() -> None:
+    """A key that a variable sets says which, and no key names another."""
+    named = {
+        f"{section}.{name}": re.findall(r"Environment: (\w+)\.", comment(section, name))
+        for section, name, _ in keys()
+    }
+    told = {key: found for key, found in named.items() if found}
+    assert told == {
+        "database.url": [config.DATABASE_VARIABLE],
+        "daemon.state_dir": [config.STATE_VARIABLE],
+        "daemon.runtime_dir": [config.RUNTIME_VARIABLE],
+        "daemon.host_id": [config.HOST_VARIABLE],
+    }
+    for key, (variable,) in told.items():
+        value = {"host_id": str(uuid4()), "url": "sqlite:////x.db"}.get(key.split(".")[1], "/x")
+        assert config.load(environ={variable: value}).origin(key) == variable
 
 
 def test_every_log_event_is_documented() -> None:

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from sessiond.progress import Progress
+
 logger = logging.getLogger("sessiond.debounce")
 
 K = TypeVar("K", bound=Hashable)
@@ -92,6 +94,11 @@ class Flurries(Generic[K]):
         """Return when `due` must be asked again, or None while nothing is remembered."""
         return self._agenda[0][0] if self._agenda else None
 
+    def held_since(self) -> float | None:
+        """Return since when the oldest ring has been held back; None without one."""
+        held = (flurry.held_since for flurry in self._flurries.values())
+        return min((since for since in held if since is not None), default=None)
+
     def take_all(self) -> list[K]:
         """Return every key with a held-back ring, whatever the time, and forget everything."""
         held = [key for key, flurry in self._flurries.items() if flurry.held_since is not None]
@@ -136,6 +143,7 @@ class Debouncer(Generic[K]):
         self._flurries: Flurries[K] = Flurries(quiet=quiet, longest=longest)
         self._ready: list[K] = []
         self._stopped = False
+        self._fired: float | None = None
         self._thread = threading.Thread(target=self._run, name="sessiond-debounce", daemon=True)
         self._thread.start()
 
@@ -145,6 +153,16 @@ class Debouncer(Generic[K]):
             if not self._stopped and self._flurries.touch(key, self._clock()):
                 self._ready.append(key)
                 self._changed.notify()
+
+    def held_since(self) -> float | None:
+        """Return since when the oldest ring has been held back, on the clock; None without one."""
+        with self._changed:
+            return self._clock() if self._ready else self._flurries.held_since()
+
+    def progress(self) -> Progress:
+        """Return how the thread gets on."""
+        held = self.held_since()
+        return Progress("debouncer", self._thread.is_alive(), self._fired, held)
 
     def flush(self) -> None:
         """Fire everything held back now, on this thread; returns when the callbacks have returned."""
@@ -190,6 +208,7 @@ class Debouncer(Generic[K]):
         return None
 
     def _fire_all(self, keys: list[K]) -> None:
+        self._fired = self._clock()
         for key in keys:
             try:
                 self._fire(key)

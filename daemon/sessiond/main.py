@@ -1,4 +1,8 @@
-"""Arguments → configuration → logs → lock → service → exit code."""
+"""The daemon's command line.
+
+Arguments and the instance lock come first, and need next to nothing imported: one of many that are started at
+once must not spend a second of a processor to learn that it is not needed.
+"""
 
 import argparse
 import logging
@@ -8,74 +12,141 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sessiond import logs
+from sessiond.detach import ensure_standard_streams
 from sessiond.lock import InstanceLock
-from sessiond.service import Service
-from sessiond.signals import StopSignals
-from sessionlib import __version__, config
-from sessionlib.config import Config
-from sessionlib.errors import SessionlibError, UsageError
+from sessiond.stopping import stop_daemon
+from sessionlib import __version__
+from sessionlib.control.finding import Unreadable, find
+from sessionlib.errors import ConfigError, SessionlibError, UsageError
+from sessionlib.locations import absolute, locate
+
+_EPILOG = """\
+signals: TERM and INT stop, twice: at once; HUP reloads the configuration; USR1 rescans; USR2 dumps all stacks
+
+exit codes: 0 ok, 2 usage, 3 no daemon to stop, 69 database unreachable, 75 another instance, 78 configuration
+"""
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="sessiond", description="Mirror coding-agent session files into a database, live."
+        prog="sessiond",
+        description="Mirror coding-agent session files into a database, live.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"sessiond {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    run = verbs.add_parser("run", help="watch folders in the foreground until TERM or INT")
+    _add_run(verbs)
+    _add_stop(verbs)
+    _add_check(verbs)
+    return parser
+
+
+def _add_run(verbs: Any) -> None:
+    run = verbs.add_parser("run", allow_abbrev=False, help="watch folders until TERM or INT")
     run.add_argument("roots", nargs="*", type=Path, metavar="ROOT", help="folders to look under for projects")
     run.add_argument("--config", type=Path, metavar="FILE", help="configuration file")
     run.add_argument("--database", metavar="URL", help="sqlite:////path or postgresql://user@host/name")
     run.add_argument("--state-dir", type=Path, metavar="DIR", help="folder for the lock and the SQLite file")
+    run.add_argument("--runtime-dir", type=Path, metavar="DIR", help="folder for the control socket")
+    run.add_argument("--listen", metavar="HOST:PORT", help="serve the control routes on a loopback port too")
     run.add_argument("--log-level", choices=["debug", "info", "warning", "error"])
-    return parser
+    run.add_argument("--log-format", choices=["logfmt", "json"])
+    run.add_argument("--log-file", type=Path, metavar="FILE", help="log there, not to standard error")
+    run.add_argument("--detach", action="store_true", help="run in the background; says whether it came up")
+    run.add_argument("--allow-root", action="store_true", help="run although the user is root")
+    run.set_defaults(run=_run)
 
 
-def _config(arguments: argparse.Namespace) -> Config:
-    overrides: dict[str, dict[str, Any]] = {"watch": {}, "database": {}, "daemon": {}}
-    if arguments.roots:
-        overrides["watch"]["roots"] = tuple(arguments.roots)
-    if arguments.database:
-        config.refuse_password(arguments.database)
-        overrides["database"]["url"] = arguments.database
-    if arguments.state_dir:
-        overrides["daemon"]["state_dir"] = arguments.state_dir
-    if arguments.log_level:
-        overrides["daemon"]["log_level"] = arguments.log_level
-    loaded = config.load(arguments.config, overrides=overrides)
-    if not loaded.watch.roots:
-        raise UsageError(
-            "no folder to watch",
-            hint="name one: sessiond run ~/code, or set watch.roots in the configuration",
-        )
-    for root in loaded.watch.roots:
-        if root.exists() and not root.is_dir():
-            raise UsageError(f"{root} is not a folder", hint="name the folder that holds your projects")
-    return loaded
+def _add_stop(verbs: Any) -> None:
+    stop = verbs.add_parser("stop", allow_abbrev=False, help="stop the daemon of a state folder")
+    stop.add_argument("--config", type=Path, metavar="FILE", help="configuration file")
+    stop.add_argument("--state-dir", type=Path, metavar="DIR", help="its state folder")
+    stop.add_argument(
+        "--timeout", type=float, default=30.0, metavar="S", help="wait at most S seconds for its end (30)"
+    )
+    stop.set_defaults(run=_stop)
+
+
+def _add_check(verbs: Any) -> None:
+    check = verbs.add_parser(
+        "check-config", allow_abbrev=False, help="check the configuration and show what it sets"
+    )
+    check.add_argument("--config", type=Path, metavar="FILE", help="configuration file")
+    check.add_argument("--json", action="store_true", help="print one object")
+    check.set_defaults(run=_check)
 
 
 def _run(arguments: argparse.Namespace) -> int:
     os.umask(0o077)
-    signals = StopSignals()
-    signals.install()
-    loaded = _config(arguments)
-    logs.set_up(loaded.daemon.log_level)
-    with InstanceLock(loaded.state_dir):
-        Service(loaded, signals.stop).run()
+    if os.geteuid() == 0 and not arguments.allow_root:
+        raise UsageError(
+            "sessiond does not run as root: it needs to read your projects and no more",
+            hint="run it as yourself; in a container where you are root, add --allow-root",
+        )
+    _make_absolute(arguments)
+    with InstanceLock(_state_dir(arguments)) as lock:
+        from sessiond import running  # noqa: PLC0415 - see above
+        from sessiond.signals import Signals  # noqa: PLC0415
+
+        return running.run(arguments, lock, Signals())
+
+
+def _make_absolute(arguments: argparse.Namespace) -> None:
+    """Fix what relative paths mean: a detached process works elsewhere, and a reload reads them again."""
+    arguments.roots = [absolute(root) for root in arguments.roots]
+    for option in ("config", "state_dir", "runtime_dir", "log_file"):
+        path = getattr(arguments, option)
+        if path is not None:
+            setattr(arguments, option, absolute(path))
+
+
+def _stop(arguments: argparse.Namespace) -> int:
+    print(stop_daemon(locate(_state_dir(arguments)), arguments.timeout))  # noqa: T201 - speaks to a person
     return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from sessiond import checking  # noqa: PLC0415 - see above
+
+    return checking.run(arguments)
+
+
+def _state_dir(arguments: argparse.Namespace) -> Path:
+    """Find the state folder without the rest of the configuration.
+
+    Raises:
+        ConfigError: The file that would name it cannot be read.
+    """
+    try:
+        place = find(_text(arguments.state_dir), config=_text(arguments.config))
+    except Unreadable as error:
+        raise ConfigError(str(error), hint="mend the file, or name another with --config") from error
+    return Path(place.status_file).parent
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the daemon's command line; returns the exit code of ``design.md`` section 10."""
     try:
-        code = _run(_parser().parse_args(arguments))
+        options = _parser().parse_args(arguments)
+        code: int = options.run(options)
     except SessionlibError as error:
-        print(f"sessiond: {error.message}", file=sys.stderr)  # noqa: T201 - the door speaks to a person
-        if error.hint:
-            print(f"  hint: {error.hint}", file=sys.stderr)  # noqa: T201
+        _complain(error)
         code = error.exit_code
     return code
+
+
+def _complain(error: SessionlibError) -> None:
+    """Print what is wrong, all of it, and what to do."""
+    for line in (error.message, *getattr(error, "problems", ())):
+        print(f"sessiond: {line}", file=sys.stderr)  # noqa: T201 - the door speaks to a person
+    if error.hint:
+        print(f"  hint: {error.hint}", file=sys.stderr)  # noqa: T201
 
 
 def entry() -> None:
@@ -84,6 +155,7 @@ def entry() -> None:
     A worker that hangs in the database must not keep the process alive after the drain deadline, so the
     interpreter's own end, which joins and finalises, is not waited for.
     """
+    ensure_standard_streams()
     code = main()
     logging.shutdown()
     sys.stdout.flush()

@@ -1,38 +1,60 @@
 """Reconcile rounds: which sessions roots are compared with the database, and when.
 
 One thread. A request names a root, or all of them, and a delay; requests for the same root coalesce. A timer
-asks for everything now and then, because events only buy latency.
+asks for everything now and then, because events only buy latency. What a person or a UI asks for goes first,
+also between two roots of a round that is under way.
 """
 
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from threading import Condition, Thread
+from typing import Protocol
 
+from sessiond.agenda import EVERYTHING, Agenda, Lane, Plan
+from sessiond.imports import Imports
 from sessiond.logs import event
-from sessionlib.errors import DatabaseError, StateNotFoundError
+from sessiond.progress import Progress
+from sessionlib.errors import DatabaseError, SessionlibError, StateNotFoundError, StoppingError
+from sessionlib.models.base import utc_now
 from sessionlib.sync.reconcile import CONFIRM_AFTER, Report
-from sessionlib.sync.ticket import Ticket
 
 _LOG = logging.getLogger("sessiond.rounds")
-
-EVERYTHING = Path()
-"""Stands for all roots in a request."""
 
 _CONFIRM_SECONDS = CONFIRM_AFTER.total_seconds() + 0.2
 _DATABASE_RETRY = 2.0
 _VOUCH_EVERY = 60.0
-_WORTH_A_LINE = 100
-"""Folders from which on the end of an import is logged even if it was quick."""
-_WORTH_ANALYZING = 500
-"""Folders from which on an import changes the database's idea of how large its tables are."""
 _TEND = 1.0
 """Seconds between two looks at imports that are running."""
-_SLOW_IMPORT = 5.0
-"""Seconds after which an import's progress is logged, and again each time they have passed."""
+
+
+class Question(Protocol):
+    """A comparison that somebody waits for; every method is called from the thread of the rounds."""
+
+    @property
+    def accept_missing(self) -> bool:
+        """Whether a mass disappearance is to be believed."""
+        ...
+
+    def begin(self) -> Sequence[Path]:
+        """Note that the comparison begins now; return the sessions roots to compare.
+
+        Raises:
+            SessionlibError: There are none, or the database does not answer.
+        """
+        ...
+
+    def finish(self, reports: list[Report]) -> None:
+        """Take the reports; what differed is queued, and their tickets count it."""
+        ...
+
+    def fail(self, error: SessionlibError) -> None:
+        """Take the reason why nothing was compared, or not everything."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +63,9 @@ class Steps:
 
     Attributes:
         discover: Finds the sessions roots below the watched folders and those known from before.
-        reconcile: Compares one sessions root, registering it if it is new, and queues what differs.
+        reconcile: Compares one sessions root, registering it if it is new, and queues what differs; the
+            second argument tells whether to believe a mass disappearance.
+        compared: Told of every report.
         vouch: Writes the heartbeat: the mirror is as fresh as the files that can be read.
         settled: Tells whether nothing is queued, running or paused.
         analyze: Lets the database count its tables anew, after a large import.
@@ -49,21 +73,21 @@ class Steps:
     """
 
     discover: Callable[[], list[Path]]
-    reconcile: Callable[[Path], Report]
+    reconcile: Callable[[Path, bool], Report]
+    compared: Callable[[Report], None]
     vouch: Callable[[], None]
     settled: Callable[[], bool]
     clean: Callable[[], None]
     analyze: Callable[[], None]
 
 
-@dataclass(slots=True)
-class _Import:
-    """A round's queued folders that are worth a line of progress."""
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """When a sessions root was last compared (UTC, and monotonic seconds), and what was found."""
 
-    root: Path
-    ticket: Ticket
-    started: float
-    told: float
+    at: datetime
+    since: float
+    report: Report
 
 
 class Rounds:
@@ -71,21 +95,28 @@ class Rounds:
 
     Args:
         steps: What a round does.
-        interval: Seconds between two rounds over everything, plus or minus a quarter.
+        interval: Seconds between two rounds over everything, plus or minus a quarter; may be changed.
     """
 
     def __init__(self, steps: Steps, *, interval: float) -> None:
+        self.interval = interval
         self._steps = steps
-        self._interval = interval
-        self._due: dict[tuple[Path, str], tuple[float, str]] = {}
+        self._agenda: Agenda[Question] = Agenda()
         self._changed = Condition()
         self._stopping = False
-        self._imports: list[_Import] = []
+        self._imports = Imports(steps.analyze)
         self._told: dict[tuple[str, str], str] = {}
         self._full_round_clean = False
         self._vouched = float("-inf")
-        self.last_full_round: float | None = None
+        self._compared: dict[Path, Compared] = {}
+        self._running: Plan | None = None
+        self._progressed: float | None = None
         self._thread = Thread(target=self._run, name="rounds", daemon=True)
+        self._everything_compared = False
+        self.first_round_over = False
+        """Whether everything was compared once, and what differed then was mirrored."""
+        self.clean_since: float | None = None
+        """Monotonic time at which the last round began that saw everything."""
 
     def start(self) -> None:
         """Start the thread with a round over everything."""
@@ -93,7 +124,7 @@ class Rounds:
         self._thread.start()
 
     def stop(self, timeout: float = 5.0) -> None:
-        """Stop after the comparison at hand, or after so many seconds."""
+        """Stop after the comparison at hand, or after so many seconds; questions that wait are refused."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
@@ -102,93 +133,170 @@ class Rounds:
 
     def request(self, root: Path, reason: str) -> None:
         """Ask for a comparison of one sessions root (or EVERYTHING) as soon as possible; never blocks."""
-        self._plan(root, "soon", reason, 0.0)
+        self._plan(root, Lane.SOON, reason, 0.0)
 
-    def _plan(self, root: Path, lane: str, reason: str, delay: float) -> None:
-        """Plan a comparison; one that is planned for the same root and lane stays as it is.
-
-        Lanes keep apart what must not replace each other: the look that confirms an absence must come after
-        its five seconds, the timer goes on whatever is asked for, and a retry plans nothing but itself.
-        """
+    def ask(self, question: Question) -> bool:
+        """Ask for a comparison that somebody waits for; never blocks. False when the thread is stopping."""
         with self._changed:
-            self._due.setdefault((root, lane), (time.monotonic() + delay, reason))
+            if not self._stopping:
+                self._agenda.ask(question)
+                self._changed.notify()
+            return not self._stopping
+
+    def compared(self) -> dict[Path, Compared]:
+        """Return the last comparison of each sessions root since the start."""
+        with self._changed:
+            return dict(self._compared)
+
+    def doubtful_since(self) -> float | None:
+        """Return since when files have been in doubt that no comparison has looked at yet, or None."""
+        with self._changed:
+            waiting = self._agenda.doubtful_since()
+            running = self._running
+        if running is None or running.lane is Lane.TIMER:
+            return waiting
+        return running.since if waiting is None else min(waiting, running.since)
+
+    def progress(self) -> Progress:
+        """Return how the thread gets on."""
+        with self._changed:
+            due = self._agenda.next_due()
+            running = self._running
+        now = time.monotonic()
+        overdue = due if due is not None and due < now else None
+        doing = None if running is None else f"comparing {_named(running.root)} ({running.reason})"
+        held = running.due if running is not None else overdue
+        return Progress("rounds", self._thread.is_alive(), self._progressed, held, doing)
+
+    def _wake(self) -> None:
+        with self._changed:
             self._changed.notify()
 
-    def _run(self) -> None:
-        self._plan_timer()
-        while (task := self._next()) is not None:
-            root, reason = task
-            try:
-                if root is not None:
-                    self._round(root, reason)
-                self._follow_imports()
-                self._vouch()
-            except DatabaseError as error:
-                event(_LOG, logging.DEBUG, "reconcile.postponed", "no database", error=error.message)
-                if root is not None:
-                    self._plan(root, "retry", reason, _DATABASE_RETRY)
-            except Exception:  # noqa: BLE001 - logged with its traceback; the thread must outlive it
-                _LOG.exception("round failed", extra={"event": "reconcile.crashed"})
+    # --- the thread ----------------------------------------------------------------------------
+
+    def _plan(self, root: Path, lane: Lane, reason: str, delay: float) -> None:
+        now = time.monotonic()
+        with self._changed:
+            self._agenda.plan(Plan(root, lane, reason, now + delay, now))
+            self._changed.notify()
 
     def _plan_timer(self) -> None:
         jitter = random.uniform(0.75, 1.25)  # noqa: S311 - jitter, not a secret
-        self._plan(EVERYTHING, "timer", "timer", self._interval * jitter)
+        self._plan(EVERYTHING, Lane.TIMER, "timer", self.interval * jitter)
 
-    def _next(self) -> tuple[Path | None, str] | None:
-        """Wait for the next request that is due; None to stop, (None, …) to look after what is running."""
+    def _run(self) -> None:
+        self._plan_timer()
+        while self._wait():
+            self._answer_asked()
+            with self._changed:
+                self._running = plan = self._agenda.take_due(time.monotonic())
+            try:
+                if plan is not None:
+                    self._round(plan)
+                self._imports.follow()
+                # An import's files are older than the moment at which they were found to differ.
+                self.first_round_over = self.first_round_over or (
+                    self._everything_compared and not self._imports
+                )
+                self._vouch()
+            except DatabaseError as error:
+                event(_LOG, logging.DEBUG, "reconcile.postponed", "no database", error=error.message)
+                if plan is not None:
+                    self._plan(plan.root, Lane.RETRY, plan.reason, _DATABASE_RETRY)
+            except Exception:  # noqa: BLE001 - logged with its traceback; the thread must outlive it
+                _LOG.exception("round failed", extra={"event": "reconcile.crashed"})
+            finally:
+                self._running = None
+                self._progressed = time.monotonic()
         with self._changed:
-            while not self._stopping:
-                now = time.monotonic()
-                first = min(self._due, key=self._due.__getitem__, default=None)
-                if first is not None and self._due[first][0] <= now:
-                    return first[0], self._due.pop(first)[1]
-                wait = None if first is None else self._due[first][0] - now
-                tending = bool(self._imports) or self._waits_to_vouch(now)
-                if tending:
-                    wait = _TEND if wait is None else min(wait, _TEND)
-                woken = self._changed.wait(wait)
-                if tending and not woken:
-                    return None, "tend"
-        return None
+            unanswered = self._agenda.clear()
+        for question in unanswered:
+            question.fail(StoppingError())
 
-    def _round(self, root: Path, reason: str) -> None:
-        if root != EVERYTHING:
-            self._compare(root, reason)
+    def _wait(self) -> bool:
+        """Wait until something is to be done, if only to tend what is running; False to stop."""
+        with self._changed:
+            now = time.monotonic()
+            due = self._agenda.next_due()
+            wait = None if due is None else max(0.0, due - now)
+            if self._imports or self._waits_to_vouch(now):
+                wait = _TEND if wait is None else min(wait, _TEND)
+            if not self._stopping and not self._agenda.is_asked and (wait is None or wait > 0):
+                self._changed.wait(wait)
+            return not self._stopping
+
+    def _round(self, plan: Plan) -> None:
+        if plan.root != EVERYTHING:
+            self._compare(plan.root, plan.reason)
             return
-        if reason == "timer":
+        if plan.lane is Lane.TIMER:
             self._plan_timer()
+        began = time.monotonic()
         clean = True
         for sessions_root in self._steps.discover():
-            clean = self._compare(sessions_root, reason) and clean
+            if self._stopping:
+                return
+            self._answer_asked()
+            report = self._compare(sessions_root, plan.reason)
+            clean = clean and (report is None or report.complete)
         self._full_round_clean = clean
-        self.last_full_round = time.monotonic()
+        self._everything_compared = True
         if not clean:
             event(_LOG, logging.DEBUG, "reconcile.incomplete", "some folders could not be listed")
-        elif (EVERYTHING, "soon") not in self._due:
+            return
+        self.clean_since = began
+        with self._changed:
+            is_doubtful = self._agenda.has(EVERYTHING, Lane.SOON)
+        if not is_doubtful:
             # Another round that was asked for meanwhile has a reason of its own, which is not mended yet.
             self._steps.clean()
 
-    def _compare(self, root: Path, reason: str) -> bool:
+    def _answer_asked(self) -> None:
+        while not self._stopping:
+            with self._changed:
+                question = self._agenda.take_asked()
+            if question is None:
+                return
+            try:
+                roots = question.begin()
+                reports = [self._compare(root, "asked", question.accept_missing) for root in roots]
+            except SessionlibError as error:
+                question.fail(error)
+            except Exception as error:  # noqa: BLE001 - logged with its traceback; the thread must outlive it
+                _LOG.exception("rescan failed", extra={"event": "reconcile.crashed"})
+                question.fail(
+                    SessionlibError(f"unexpected {type(error).__name__}; the daemon's log tells more")
+                )
+            else:
+                question.finish([report for report in reports if report is not None])
+
+    def _compare(self, root: Path, reason: str, accept_missing: bool = False) -> Report | None:  # noqa: FBT001, FBT002 - of Steps
+        """Compare one root; None when it was never registered and is gone again."""
         try:
-            report = self._steps.reconcile(root)
+            report = self._steps.reconcile(root, accept_missing)
         except StateNotFoundError:
-            return True  # never registered and gone again
+            return None
+        self._progressed = now = time.monotonic()
+        with self._changed:
+            self._compared[report.place.path] = Compared(utc_now(), now, report)
         self._tell(report, reason)
         if report.unconfirmed:
-            self._plan(root, "confirm", "confirm", _CONFIRM_SECONDS)
-        if report.ticket.total:
-            self._imports.append(_Import(root, report.ticket, started=(now := time.monotonic()), told=now))
-        return report.complete
+            self._plan(root, Lane.CONFIRM, "confirm", _CONFIRM_SECONDS)
+        self._imports.add(report)
+        report.ticket.on_done(self._wake)
+        self._steps.compared(report)
+        return report
 
     def _tell(self, report: Report, reason: str) -> None:
         changed = report.ticket.total
         mended = changed or report.absent or report.tombstoned or report.held
+        path = str(report.place.path)
         event(
             _LOG,
             logging.INFO if mended else logging.DEBUG,
             "reconcile.done",
             "reconciled",
-            root=str(report.place.path),
+            root=path,
             reason=reason,
             sessions=report.total,
             queued=changed,
@@ -196,45 +304,18 @@ class Rounds:
             tombstoned=report.tombstoned,
             held=report.held,
         )
-        problems = {(str(report.place.path), name): problem for name, problem in report.problems}
-        for (_, name), problem in problems.items():
-            is_news = self._told.get((str(report.place.path), name)) != problem
+        problems = {(path, name): problem for name, problem in report.problems}
+        for key, problem in problems.items():
             event(
                 _LOG,
-                logging.WARNING if is_news else logging.DEBUG,
+                logging.DEBUG if self._told.get(key) == problem else logging.WARNING,
                 "reconcile.unlisted",
                 "cannot list a folder; nothing in it is taken for gone",
-                root=str(report.place.path),
-                folder=name,
+                root=path,
+                folder=key[1],
                 error=problem,
             )
-
-        kept = {key: told for key, told in self._told.items() if key[0] != str(report.place.path)}
-        self._told = kept | problems
-
-    def _follow_imports(self) -> None:
-        now = time.monotonic()
-        for running in self._imports:
-            left = running.ticket.left
-            if left and now - running.told < _SLOW_IMPORT:
-                continue
-            told_before = running.told > running.started
-            running.told = now
-            if left or told_before or running.ticket.total >= _WORTH_A_LINE:
-                event(
-                    _LOG,
-                    logging.INFO,
-                    "import.progress" if left else "import.done",
-                    "importing" if left else "imported",
-                    root=str(running.root),
-                    done=running.ticket.total - left,
-                    of=running.ticket.total,
-                    for_s=round(now - running.started, 1),
-                )
-        ended = [running for running in self._imports if not running.ticket.left]
-        self._imports = [running for running in self._imports if running.ticket.left]
-        if any(running.ticket.total >= _WORTH_ANALYZING for running in ended):
-            self._steps.analyze()
+        self._told = {key: told for key, told in self._told.items() if key[0] != path} | problems
 
     def _waits_to_vouch(self, now: float) -> bool:
         return self._full_round_clean and now - self._vouched >= _VOUCH_EVERY
@@ -246,3 +327,7 @@ class Rounds:
             self._steps.vouch()
             self._vouched = now
             self._full_round_clean = False
+
+
+def _named(root: Path) -> str:
+    return "everything" if root == EVERYTHING else str(root)

@@ -1,24 +1,34 @@
-"""The service: owns the parts, and the order in which they start and stop."""
+"""The service: the order in which the parts of a daemon start and stop, and its pulse while it runs."""
 
 import logging
 import os
 import sys
 import time
-from pathlib import Path
-from threading import Event
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
 
 from tenacity import RetryCallState
 
-from sessiond.debounce import Debouncer
-from sessiond.hints import Hint, ProjectsTouched, RootTouched, SessionTouched
-from sessiond.logs import event
-from sessiond.rounds import EVERYTHING, Rounds, Steps
-from sessiond.watch.watcher import Watcher
+from sessiond.board import shown
+from sessiond.control.server import ControlServer
+from sessiond.logs import LogOptions, Logs, event
+from sessiond.notify import Notifier
+from sessiond.operations import Operations
+from sessiond.parts import Parts
+from sessiond.progress import Progress
+from sessiond.reload import merged
+from sessiond.signals import Signals
+from sessiond.statusfile import StatusFile
+from sessiond.targets import Target
+from sessionlib import __version__
+from sessionlib import config as configuration
 from sessionlib.config import Config
-from sessionlib.errors import DatabaseError
+from sessionlib.control.status import ConfigState
+from sessionlib.errors import DatabaseError, SessionlibError
+from sessionlib.models.base import utc_now
 from sessionlib.runtime import Runtime
-from sessionlib.state.scan import find_roots
-from sessionlib.sync.mirror import Outcome, Result
 from sessionlib.sync.retry import RetryPolicy
 
 _LOG = logging.getLogger("sessiond")
@@ -26,35 +36,108 @@ _LOG = logging.getLogger("sessiond")
 _REMINDER = 30.0
 """Seconds between two log lines about a database that is down."""
 
+_PULSE = 5.0
+"""Seconds between two looks at the parts; the service manager may ask for shorter ones."""
+
+_START_GRACE = 30.0
+"""Seconds by which a wait for the database asks the service manager to prolong the start, each time."""
+
+
+def log_options(config: Config) -> LogOptions:
+    """Return how a configuration wants the log to be."""
+    return LogOptions(config.log.level, config.log.format, config.log.file)
+
 
 class Service:
     """One running daemon.
 
     Args:
         config: The settings; the roots to watch are `config.watch.roots`.
-        stop: Set by a signal handler when the daemon is to stop.
+        signals: Installed.
+        load: Reads the configuration again, with the same options.
+        logs: Set up.
+        notifier: Tells the service manager.
+        on_ready: Called once the daemon listens and watches; or once it listens and waits for its database,
+            with a note that says so.
     """
 
-    def __init__(self, config: Config, stop: Event) -> None:
+    def __init__(
+        self,
+        config: Config,
+        signals: Signals,
+        *,
+        load: Callable[[], Config],
+        logs: Logs,
+        notifier: Notifier,
+        on_ready: Callable[[str | None], None] = lambda _note: None,
+    ) -> None:
         self._config = config
-        self._stop = stop
+        self._signals = signals
+        self._load = load
+        self._logs = logs
+        self._notifier = notifier
+        self._on_ready = on_ready
         self._complained = float("-inf")
+        self._reloads = ThreadPoolExecutor(1, thread_name_prefix="reload")
+        self._operations = Operations(config, ask_reload=self._ask_reload)
+        self._status_file = StatusFile(config.locations.status_file)
+        self._written: tuple[object, ...] = ()
+        self._heard = Progress("control", alive=True)
 
     def run(self) -> int:
-        """Run until `stop` is set, then drain within the deadline; return the number of folders left over.
+        """Run until asked to stop, then drain within the deadline; return the number of folders left over.
 
         Raises:
-            ConfigError: The configuration or the database's URL cannot be used.
+            ConfigError: The configuration, the database's URL or the control socket cannot be used.
             SchemaMismatchError: The database's schema is newer.
         """
-        event(
-            _LOG, logging.INFO, "sessiond.starting", "starting", pid=os.getpid(), config=self._config.source
+        source = self._config.source
+        event(_LOG, logging.INFO, "sessiond.starting", "starting", pid=os.getpid(), config=source)
+        control = self._control()
+        control.start()
+        self._operations.listen = None if control.address is None else "{}:{}".format(*control.address[:2])
+        try:
+            runtime = self._open_runtime()
+            if runtime is None:
+                return 0
+            return self._serve(runtime, control)
+        finally:
+            control.stop(timeout=2.0)
+            self._reloads.shutdown(wait=False, cancel_futures=True)
+
+    def _control(self) -> ControlServer:
+        settings = self._config.control
+        return ControlServer(
+            self._operations,
+            socket_path=self._config.locations.socket,
+            listen=settings.listen,
+            token=self._token(),
+            origins=settings.origins,
+            clients=settings.clients,
+            request_timeout=settings.request_timeout,
+            version=__version__,
         )
-        runtime = self._open_runtime()
-        if runtime is None:
-            return 0
-        parts = _Parts(self._config, runtime)
+
+    def _token(self) -> str | None:
+        """Return what clients of the loopback listener must show; None without one."""
+        if not self._config.control.listen:
+            return None
+        token = self._config.control_token()
+        self._logs.keep_secret(token)
+        return token
+
+    def _serve(self, runtime: Runtime, control: ControlServer) -> int:
+        parts = Parts(self._config, runtime, self._operations.feed, others=[lambda: self._heard])
         parts.start()
+        self._operations.attach(parts)
+        self._signals.listen(
+            on_reload=self._hang_up,
+            on_rescan=lambda: parts.rescan(Target()),
+            on_dump=lambda file: event(_LOG, logging.WARNING, "signal.stacks", "stacks written", file=file),
+        )
+        self._operations.state = "ready"
+        self._notifier.ready()
+        self._on_ready(None)
         event(
             _LOG,
             logging.INFO,
@@ -62,78 +145,21 @@ class Service:
             "watching",
             roots=",".join(map(str, self._config.watch.roots)),
             database=runtime.database.name,
+            socket=str(self._config.locations.socket),
+            listen=self._operations.listen,
         )
-        self._stop.wait()
-        return parts.stop(self._config.daemon.drain_deadline)
+        self._beat(parts, control)
+        return self._stop(parts)
 
-    def _open_runtime(self) -> Runtime | None:
-        """Open the database; wait for one that does not answer yet. None when asked to stop meanwhile."""
-        policy = RetryPolicy(attempts=sys.maxsize, first=0.2, cap=5.0)
-        retrying = policy.retrying(self._stop).copy(before_sleep=self._complain)
-        try:
-            return retrying(Runtime.open, self._config, start=False)
-        except DatabaseError:
-            if self._stop.is_set():
-                return None
-            raise
-
-    def _complain(self, attempt: RetryCallState) -> None:
-        """Say that the database is down, once and then every 30 s."""
-        now = time.monotonic()
-        if now - self._complained >= _REMINDER and attempt.outcome is not None:
-            self._complained = now
-            error = attempt.outcome.exception()
-            event(_LOG, logging.ERROR, "db.down", "database down, waiting for it", error=str(error))
-
-
-class _Parts:
-    """The wired parts of a running daemon: watcher → debouncer → queue, and the rounds beside them."""
-
-    def __init__(self, config: Config, runtime: Runtime) -> None:
-        watch = config.watch
-        self._config = config
-        self._runtime = runtime
-        runtime.queue.listen(on_recover=self._recovered, on_result=self._synced)
-        self._debouncer: Debouncer[Path] = Debouncer(
-            runtime.queue.submit, quiet=watch.quiet, longest=watch.longest_delay
-        )
-        self._watcher = Watcher(
-            self._hear,
-            options=runtime.finder,
-            poll_interval=watch.poll_interval,
-            force_polling=watch.force_polling,
-        )
-        self._rounds = Rounds(
-            Steps(
-                discover=self._discover,
-                reconcile=runtime.reconcile,
-                vouch=runtime.vouch,
-                settled=self._settled,
-                clean=self._clean,
-                analyze=runtime.database.refresh_statistics,
-            ),
-            interval=watch.reconcile_interval,
-        )
-        self._watched_projects: set[Path] = set()
-        self._told: set[str] = set()
-
-    def start(self) -> None:
-        """Watch first, then look: nothing that is written in between can be missed."""
-        self._runtime.queue.start()
-        self._watcher.start()
-        for root in self._config.watch.roots:
-            self._watcher.add_root(root)
-        self._watch_registered()
-        self._rounds.start()
-
-    def stop(self, deadline: float) -> int:
-        """Stop listening, flush what was coalesced, drain the queue; return the folders left over."""
+    def _stop(self, parts: Parts) -> int:
+        deadline = parts.config.daemon.drain_deadline
         started = time.monotonic()
+        last = self._operations.status()
+        self._operations.state = "stopping"
+        self._notifier.stopping()
         event(_LOG, logging.INFO, "sessiond.stopping", "stopping", deadline_s=deadline)
-        self._watcher.stop(timeout=min(5.0, deadline))
-        self._debouncer.stop(flush=True)
-        self._rounds.stop(timeout=min(2.0, deadline))
-        left = self._runtime.close(max(0.0, deadline - (time.monotonic() - started)))
+        left = parts.stop(deadline)
+        self._status_file.write(replace(last, state="stopped", at=shown(utc_now()), stale=bool(left)))
         event(
             _LOG,
             logging.WARNING if left else logging.INFO,
@@ -144,71 +170,119 @@ class _Parts:
         )
         return left
 
-    def _hear(self, hint: Hint) -> None:
-        """Take a hint from the watcher; only queues."""
-        if isinstance(hint, SessionTouched):
-            self._debouncer.touch(hint.session_dir)
-        elif isinstance(hint, RootTouched):
-            if hint.reason in {"vanished", "replaced", "moved"}:
-                self._runtime.registrar.forget(hint.sessions_root)
-            lost = hint.reason in {"overflow", "error"}
-            self._rounds.request(EVERYTHING if lost else hint.sessions_root, hint.reason)
-        elif isinstance(hint, ProjectsTouched):
-            self._runtime.registrar.forget()
-            self._rounds.request(EVERYTHING, hint.reason)
+    # --- the start -----------------------------------------------------------------------------
 
-    def _discover(self) -> list[Path]:
-        """Return every sessions root: those below the watched folders, and those known from before."""
-        self._watch_registered()
-        found: dict[Path, None] = {}
-        for watched in self._config.watch.roots:
-            discovery = find_roots(watched, self._runtime.finder)
-            found.update((root.path, None) for root in discovery.roots)
-            for problem in discovery.problems:
-                level = logging.DEBUG if problem in self._told else logging.WARNING
-                self._told.add(problem)
-                event(_LOG, level, "discover.problem", problem, root=str(watched))
-        # Registering first lets a project that moved take its row along before its old place is looked at.
-        for path in found:
-            self._runtime.registrar.place_of(path)
-        real = {path.resolve() for path in found}
-        known = [place.path for place in self._runtime.registrar.places() if place.path not in real]
-        return [*found, *known]
+    def _open_runtime(self) -> Runtime | None:
+        """Open the database; wait for one that does not answer yet. None when asked to stop meanwhile."""
+        stop = self._signals.stop
+        policy = RetryPolicy(attempts=sys.maxsize, first=0.2, cap=5.0)
+        retrying = policy.retrying(stop).copy(before_sleep=self._complain)
+        try:
+            return retrying(Runtime.open, self._config, start=False)
+        except DatabaseError:
+            if stop.is_set():
+                return None
+            raise
 
-    def _watch_registered(self) -> None:
-        """Watch the projects that were registered outside the roots."""
-        for path in self._runtime.registrar.registered_paths():
-            inside = any(path.is_relative_to(root.resolve()) for root in self._config.watch.roots)
-            if not inside and path not in self._watched_projects:
-                self._watched_projects.add(path)
-                self._watcher.add_project(path)
+    def _complain(self, attempt: RetryCallState) -> None:
+        """Say that the database is down, once and then every 30 s."""
+        error = attempt.outcome.exception() if attempt.outcome is not None else None
+        self._operations.waiting_for_database(str(error))
+        self._notifier.extend_timeout(_START_GRACE)
+        self._notifier.status(f"waiting for the database: {error}")
+        self._on_ready("waiting for its database")
+        now = time.monotonic()
+        if now - self._complained >= _REMINDER:
+            self._complained = now
+            hint = getattr(error, "hint", None)
+            event(
+                _LOG, logging.ERROR, "db.down", "database down, waiting for it", error=str(error), hint=hint
+            )
 
-    def _clean(self) -> None:
-        """Tell the watcher that whatever events were lost has been made good."""
-        for entry in self._watcher.status():
-            if entry.degraded:
-                self._watcher.mark_clean(entry.path)
+    # --- the pulse -----------------------------------------------------------------------------
 
-    def _settled(self) -> bool:
-        stats = self._runtime.queue.stats()
-        return stats.paused is None and not (stats.waiting or stats.running or stats.behind)
+    def _listen_to(self, control: ControlServer) -> None:
+        """Note whether the control server's loop answers; not to be asked from that loop itself."""
+        now = time.monotonic()
+        silent = control.ping() is None
+        held = (self._heard.holding_since or now) if silent else None
+        since = self._heard.since if silent else now
+        self._heard = Progress("control", control.is_alive, since, held)
 
-    def _recovered(self) -> None:
-        self._runtime.registrar.forget()
-        self._rounds.request(EVERYTHING, "database back")
+    def _beat(self, parts: Parts, control: ControlServer) -> None:
+        """Tell the service manager that things move, until asked to stop."""
+        pause = min(_PULSE, self._notifier.watchdog_interval or _PULSE)
+        while True:
+            self._listen_to(control)
+            stuck = parts.board.stuck()
+            if not stuck:
+                self._notifier.watchdog()
+            status = self._operations.status()
+            words = "; ".join(status.reasons) if status.stale else f"{status.queue.synced} synced, all fresh"
+            self._notifier.status(words)
+            # Written when something is news, so that an idle daemon writes no more than its heartbeat.
+            news = (status.state, status.database.up, parts.board.vouched, status.config, tuple(stuck))
+            if news != self._written:
+                self._written = news
+                self._status_file.write(status)
+            self._logs.flush()
+            if self._signals.stop.wait(pause):
+                return
 
-    def _synced(self, path: Path, result: Result, live: bool) -> None:  # noqa: FBT001 - the queue's signature
-        if result.outcome is Outcome.ABSENT:
-            self._rounds.request(path.parent, "absent")
-        elif result.outcome is Outcome.INVALID:
+    # --- reload --------------------------------------------------------------------------------
+
+    def _ask_reload(self) -> "Future[dict[str, Any]]":
+        """Plan a reload; never blocks. Reloads follow each other."""
+        return self._reloads.submit(self._reload)
+
+    def _hang_up(self) -> None:
+        self._ask_reload().add_done_callback(_tell_defect)
+
+    def _reload(self) -> dict[str, Any]:
+        self._notifier.reloading()
+        try:
+            applied, waiting = self._take_over(self._load())
+        except SessionlibError as error:
+            self._operations.config = ConfigState(
+                source=self._config.source, reloaded_at=shown(utc_now()), reload_error=error.message
+            )
             event(
                 _LOG,
-                logging.WARNING,
-                "session.unreadable",
-                "kept the last good row",
-                path=str(path),
-                error=result.error,
+                logging.ERROR,
+                "config.rejected",
+                "the configuration cannot be used; the old one stays in force",
+                error=error.message,
+                hint=error.hint,
             )
-        elif result.outcome is Outcome.WRITTEN:
-            level = logging.INFO if live else logging.DEBUG
-            event(_LOG, level, "session.synced", "mirrored", path=str(path))
+            raise
+        finally:
+            self._notifier.ready()
+        self._operations.config = ConfigState(
+            source=self._config.source, reloaded_at=shown(utc_now()), needs_restart=tuple(waiting)
+        )
+        event(
+            _LOG,
+            logging.WARNING if waiting else logging.INFO,
+            "config.reloaded",
+            "configuration reloaded",
+            applied=",".join(applied) or "nothing",
+            needs_restart=",".join(waiting) or None,
+        )
+        return {"applied": applied, "needs_restart": waiting}
+
+    def _take_over(self, new: Config) -> tuple[list[str], list[str]]:
+        applied, waiting = configuration.reloaded(self._config, new)
+        config = merged(self._config, new, applied)
+        self._operations.change(config)
+        for secret in config.secrets():
+            self._logs.keep_secret(secret)
+        self._logs.apply(log_options(config))
+        self._config = config
+        return applied, waiting
+
+
+def _tell_defect(done: "Future[dict[str, Any]]") -> None:
+    """Log what nobody else does: an error that was not raised on purpose."""
+    error = done.exception()
+    if error is not None and not isinstance(error, SessionlibError):
+        _LOG.error("reload failed", exc_info=error, extra={"event": "config.crashed"})

@@ -1,6 +1,6 @@
 """What a verb answers: rows for programs, blocks for people, how fresh it is, and the exit code."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -49,11 +49,15 @@ Block = Table | Facts | Lines | Document
 
 
 class Freshness(NamedTuple):
-    """When the mirror was last vouched for, in seconds too, and whether that is too long ago."""
+    """When the mirror was last vouched for, in seconds too, and whether that is too long ago.
+
+    `reasons` say why it is stale, where a running daemon knows them.
+    """
 
     as_of: datetime | None
     age: float | None
     stale: bool
+    reasons: tuple[str, ...] = ()
 
     @classmethod
     def judge(cls, as_of: datetime | None, now: datetime, limit: float) -> "Freshness":
@@ -62,6 +66,18 @@ class Freshness(NamedTuple):
             return cls(None, None, stale=True)
         age = (now - as_of).total_seconds()
         return cls(as_of, age, stale=age > limit)
+
+    @classmethod
+    def told(cls, answer: Mapping[str, Any], now: datetime) -> "Freshness":
+        """Return the freshness as a daemon has told it: JSON with as_of and stale, and perhaps reasons."""
+        said = answer.get("reasons")
+        reasons = tuple(map(str, said)) if isinstance(said, list) else ()
+        try:
+            as_of = datetime.fromisoformat(str(answer.get("as_of")))
+            age = max((now - as_of).total_seconds(), 0.0)
+        except (ValueError, TypeError):
+            return cls(None, None, stale=True, reasons=reasons)
+        return cls(as_of, age, stale=answer.get("stale") is not False, reasons=reasons)
 
     @classmethod
     def of_files(cls, now: datetime) -> "Freshness":
@@ -78,6 +94,7 @@ class Answer(NamedTuple):
         freshness: Of the mirror, where the answer comes from it.
         notes: Sentences that people and scripts should see beside the data (standard error in a pipe).
         exit_code: What the command ends with.
+        stream: Printed one by one as they come, instead of all else; (row, line) for programs and people.
     """
 
     rows: Sequence[Any] = ()
@@ -85,3 +102,4 @@ class Answer(NamedTuple):
     freshness: Freshness | None = None
     notes: Sequence[str] = ()
     exit_code: int = 0
+    stream: Iterable[tuple[Any, str]] | None = None

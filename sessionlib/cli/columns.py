@@ -27,6 +27,8 @@ def progress(completed: int, total: int | None) -> str:
 def _trouble(session: Any) -> str | None:
     if session.missing_since is not None:
         return "gone"
+    if session.workspace_missing_since is not None:
+        return "workspace missing"
     return "unreadable" if session.error else None
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from sessionlib.config import Config
+    from sessionlib.control import ControlClient
     from sessionlib.db.engine import Database
 
 _LEAST_STALE = 180.0
@@ -31,6 +32,7 @@ class Context:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
+        self._fresh: Freshness | None = None
 
     @cached_property
     def config(self) -> "Config":
@@ -45,8 +47,9 @@ class Context:
         if self.options.database is not None:
             configuration.refuse_password(self.options.database)
             overrides["database"] = {"url": self.options.database}
-        if self.options.state_dir is not None:
-            overrides["daemon"] = {"state_dir": self.options.state_dir}
+        for name in ("state_dir", "runtime_dir"):
+            if getattr(self.options, name) is not None:
+                overrides.setdefault("daemon", {})[name] = getattr(self.options, name)
         return configuration.load(self.options.config, overrides=overrides)
 
     @contextmanager
@@ -106,12 +109,52 @@ class Context:
 
     @contextmanager
     def reading(self) -> Iterator["Connection"]:
-        """Open a transaction for reading; raises as `current_database` does."""
-        with self.current_database() as database, database.read() as connection:
-            yield connection
+        """Open a transaction for reading, once the mirror is as fresh as ``--max-age`` asks for.
+
+        Raises:
+            MirrorStaleError: It is not, or not in time.
+            ControlError: A daemon that would know does not answer, and ``--max-age`` was given.
+            SessionlibError: As `current_database`.
+        """
+        from sessionlib.cli import live
+
+        max_age = self.options.max_age
+        with self.current_database() as database:
+            # Asked before the rows are read, so that they are never older than what is said of them.
+            daemon = live.Daemon(self.client(live.PATIENCE), database)
+            told = daemon.freshness(max_age)
+            with database.read() as connection:
+                if told is None or told.as_of is None:
+                    beat = self._heartbeat(connection)
+                    live.require(beat, max_age)
+                    told = beat if told is None else told._replace(as_of=beat.as_of, age=beat.age)
+                self._fresh = told
+                yield connection
+
+    def client(self, timeout: float = 5.0) -> "ControlClient":
+        """Return a client of the daemon that belongs to the configuration; nothing is connected yet."""
+        from sessionlib.cli import live
+
+        return live.client_of(self.config, config_file=self.options.config, timeout=timeout)
+
+    def daemon(self) -> "ControlClient | None":
+        """Return a client of the daemon that mirrors into our database; None when there is none.
+
+        Raises:
+            ControlError: A daemon is there and does not answer.
+        """
+        from sessionlib.cli import live
+
+        with self.open_database(existing=False) as database:
+            if live.Daemon(self.client(live.PATIENCE), database).ask() is None:
+                return None
+        return self.client()
 
     def freshness(self, connection: "Connection") -> Freshness:
-        """Return how fresh the mirror is."""
+        """Return how fresh the mirror is that `reading` has opened; else by the heartbeat."""
+        return self._fresh or self._heartbeat(connection)
+
+    def _heartbeat(self, connection: "Connection") -> Freshness:
         from sessionlib.db import queries
         from sessionlib.models.base import utc_now
 

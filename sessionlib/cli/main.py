@@ -1,26 +1,15 @@
 """`sessionctl`: parse, let the verb answer, print, and turn every error into one line and an exit code."""
 
 import argparse
-import os
-import sys
 from collections.abc import Sequence
-from contextlib import suppress
-from typing import Any, TextIO
 
 from sessionlib import __version__
+from sessionlib.cli import endings
 from sessionlib.cli.answer import Answer
 from sessionlib.cli.context import Context
 from sessionlib.cli.options import GLOBAL_DEFAULTS, global_options
 from sessionlib.cli.printer import Printer
-from sessionlib.cli.text import visible
 from sessionlib.cli.verbs import VERBS
-from sessionlib.errors import SessionlibError
-
-TRACEBACK_VARIABLE = "SESSIONCTL_TRACEBACK"
-
-_INTERRUPTED = 130
-_BROKEN_PIPE = 141
-"""What the shell reports of a program that SIGPIPE ended, as it ends others in a pipe."""
 
 _DESCRIPTION = "Ask the mirror of coding-agent sessions, bring it up to date, and change sessions."
 _EPILOG = """\
@@ -29,9 +18,12 @@ examples:
   sessionctl sessions --phase build   which sessions are in build
   sessionctl query recent             where was I
   sessionctl show garden-wall         everything about one session
+  sessionctl status                   is everything on disk mirrored, and how is the daemon
+  sessionctl rescan ~/code/shop       mirror what changed there now, and wait for it
   sessionctl session phase build      move the session of this folder on
 
-exit codes: 0 ok, 1 a negative answer, 2 usage, 69 database unreachable, 75 locked, 78 configuration or schema
+exit codes: 0 ok, 1 a negative answer (also: stale), 2 usage, 3 daemon not running, 69 database unreachable,
+75 locked, 78 configuration or schema
 """
 
 
@@ -55,35 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
-    with suppress(AttributeError, ValueError):
-        # A terminal of another encoding shows escapes instead of breaking the command.
-        for stream in (sys.stdout, sys.stderr):
-            _as_wrapper(stream).reconfigure(errors="backslashreplace")
-    try:
-        return _run(argv)
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else 1 if stop.code else 0
-    except SessionlibError as error:
-        _complain(error.message, error.hint)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return _INTERRUPTED
-    except BrokenPipeError:
-        _drop_output()
-        return _BROKEN_PIPE
-    except Exception as error:
-        if os.environ.get(TRACEBACK_VARIABLE):
-            raise
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        _complain(
-            f"unexpected {type(error).__name__}: {first}",
-            f"run it again with {TRACEBACK_VARIABLE}=1 to see where, and report it",
-        )
-        return 1
-
-
-def _as_wrapper(stream: TextIO) -> Any:
-    return stream
+    return endings.ended(lambda: _run(argv))
 
 
 def _run(argv: Sequence[str] | None) -> int:
@@ -108,20 +72,4 @@ def _print(printer: Printer, answer: Answer) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        _drop_output()
-        raise SessionlibError(f"cannot write the answer: {error.strerror or error}") from error
-
-
-def _complain(message: str, hint: str | None) -> None:
-    with suppress(OSError):
-        print(f"sessionctl: {visible(message)}", file=sys.stderr)
-        if hint:
-            print(f"  hint: {visible(hint)}", file=sys.stderr)
-
-
-def _drop_output() -> None:
-    """Point standard output at nothing, so that the interpreter's last flush does not complain either."""
-    with suppress(OSError, ValueError):
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, sys.stdout.fileno())
-        os.close(nothing)
+        raise endings.unprintable(error) from error

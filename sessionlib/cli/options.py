@@ -1,6 +1,7 @@
 """The options every verb takes, before or after it, and the kinds of values that options have."""
 
 import argparse
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,9 +12,11 @@ GLOBAL_DEFAULTS: dict[str, object] = {
     "config": None,
     "database": None,
     "state_dir": None,
+    "runtime_dir": None,
     "json": False,
     "no_color": False,
     "verbose": 0,
+    "max_age": None,
 }
 
 
@@ -28,9 +31,22 @@ def global_options() -> argparse.ArgumentParser:
     group.add_argument("--config", type=Path, metavar="FILE", help="configuration file")
     group.add_argument("--database", metavar="URL", help="database URL, without a password")
     group.add_argument("--state-dir", type=Path, metavar="DIR", help="folder of the SQLite file")
+    group.add_argument("--runtime-dir", type=Path, metavar="DIR", help="folder of the daemon's socket")
     group.add_argument("--json", action="store_true", help='print one object: {"as_of", "stale", "rows"}')
     group.add_argument("--no-color", action="store_true", help="no colours (NO_COLOR does it too)")
     group.add_argument("-v", "--verbose", action="count", help="say more; twice: everything")
+    return parent
+
+
+def reading_options() -> argparse.ArgumentParser:
+    """Return a parent parser with the options of the verbs that read the mirror."""
+    parent = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    parent.add_argument(
+        "--max-age",
+        type=seconds(86400),
+        metavar="TIME",
+        help="answer only if all that was on disk so long ago is mirrored: 2s, 500ms, 1m; waits 10 s for it",
+    )
     return parent
 
 
@@ -62,5 +78,22 @@ def amount(least: float, most: float) -> Callable[[str], float]:
             message = f"{text!r} is no number from {least:g} to {most:g}"
             raise argparse.ArgumentTypeError(message)
         return number
+
+    return parse
+
+
+_UNITS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def seconds(most: float) -> Callable[[str], float]:
+    """Return the kind of an option that takes a time (``2``, ``2s``, ``500ms``, ``1m``) of `most` seconds."""
+
+    def parse(text: str) -> float:
+        match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*([a-z]*)", text.strip(), re.ASCII)
+        unit = _UNITS.get(match[2]) if match else None
+        if match is None or unit is None or not float(match[1]) * unit <= most:
+            message = f"{text!r} is no time like 2s, 500ms or 1m, up to {most:g}s"
+            raise argparse.ArgumentTypeError(message)
+        return float(match[1]) * unit
 
     return parse

@@ -6,10 +6,11 @@ In a pipe only data goes to standard output; notes and the line about freshness 
 import os
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 from sessionlib.cli.answer import Answer
-from sessionlib.cli.render import freshness_line, is_unicode, json_object, plain_lines
-from sessionlib.cli.text import json_text, visible
+from sessionlib.cli.render import freshness_line, json_object, plain_lines
+from sessionlib.cli.text import is_unicode, json_text, visible
 
 
 class Printer:
@@ -26,7 +27,9 @@ class Printer:
 
     def print(self, answer: Answer) -> None:
         """Print an answer, and flush it."""
-        if self.as_json:
+        if answer.stream is not None:
+            self._print_stream(answer.stream)
+        elif self.as_json:
             self._print_json(answer)
         elif sys.stdout.isatty():
             from sessionlib.cli.terminal import Terminal  # rich, where it is needed only
@@ -42,6 +45,12 @@ class Printer:
         ascii_only = not is_unicode(sys.stdout)
         print(json_text(json_object(answer), ascii_only=ascii_only))
         self._note(answer.notes)
+
+    def _print_stream(self, stream: Iterable[tuple[Any, str]]) -> None:
+        """Print each entry when it comes: a line of JSON for programs, a line of text for people."""
+        ascii_only = not is_unicode(sys.stdout)
+        for row, line in stream:
+            print(json_text(row, ascii_only=ascii_only) if self.as_json else visible(line), flush=True)
 
     def _note(self, notes: Iterable[str]) -> None:
         for note in notes:

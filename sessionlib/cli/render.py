@@ -2,17 +2,12 @@
 
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, TextIO
+from typing import Any
 
 from sessionlib.cli.answer import Answer, Block, Column, Document, Facts, Freshness, Lines, Table
-from sessionlib.cli.text import cell, duration, iso, json_text, local, visible, width
+from sessionlib.cli.text import cell, duration, is_unicode, iso, json_text, local, visible, width
 
 _GAP = "  "
-
-
-def is_unicode(stream: TextIO) -> bool:
-    """Tell whether a stream takes any character."""
-    return (stream.encoding or "").lower().replace("-", "").startswith("utf")
 
 
 def json_object(answer: Answer) -> dict[str, Any]:
@@ -37,6 +32,9 @@ def freshness_line(fresh: Freshness | None) -> list[str]:
     """Return the line that tells people how fresh an answer is; none where it comes from the files."""
     if fresh is None or fresh.age == 0.0:
         return []
+    if fresh.stale and fresh.reasons:
+        since = "" if fresh.age is None else f" (as of {duration(fresh.age)} ago)"
+        return [visible(f"stale: {'; '.join(fresh.reasons)}{since}")]
     if fresh.age is None or fresh.as_of is None:
         return ["stale: nothing has vouched for this mirror yet; is sessiond running?"]
     if fresh.stale:

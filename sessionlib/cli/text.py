@@ -2,19 +2,23 @@
 
 Topics, paths and error messages were written by others. In what people see, every character that a terminal
 obeys instead of showing it becomes a visible escape, so that one row stays one line.
+
+`sessionctl status` must start fast: what it does not need is imported, or compiled, where it is used.
 """
 
 import json
 import re
-import unicodedata
-from datetime import UTC, datetime
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from datetime import datetime
+    from typing import TextIO
 
 _CONTROL = "\x00-\x1f\x7f-\x9f"
 _DIRECTION = "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\U000e0000-\U000e007f"
 _SURROGATE = "\ud800-\udfff"
-_HOSTILE = re.compile(f"[{_CONTROL}{_DIRECTION}{_SURROGATE}]")
-_UNSAFE_IN_JSON = re.compile(f"[\x7f-\x9f{_DIRECTION}{_SURROGATE}]")
+_HOSTILE = f"[{_CONTROL}{_DIRECTION}{_SURROGATE}]"
+_UNSAFE_IN_JSON = f"[\x7f-\x9f{_DIRECTION}{_SURROGATE}]"
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _BYTE = 0x100
 _BASIC_PLANE = 0x10000
@@ -28,10 +32,10 @@ _TWO_UNITS = 2
 
 def visible(text: str) -> str:
     """Return the text with every character that steers a terminal or turns its direction spelled out."""
-    return text if text.isascii() and text.isprintable() else _HOSTILE.sub(_spelled, text)
+    return text if text.isascii() and text.isprintable() else re.sub(_HOSTILE, _spelled, text)
 
 
-def _spelled(match: re.Match[str]) -> str:
+def _spelled(match: "re.Match[str]") -> str:
     char = match[0]
     code = ord(char)
     if code < _BYTE:
@@ -39,10 +43,17 @@ def _spelled(match: re.Match[str]) -> str:
     return f"\\u{code:04x}" if code < _BASIC_PLANE else f"\\U{code:08x}"
 
 
+def is_unicode(stream: "TextIO") -> bool:
+    """Tell whether a stream takes any character."""
+    return (stream.encoding or "").lower().replace("-", "").startswith("utf")
+
+
 def width(text: str) -> int:
     """Return how many columns a terminal needs for a text without control characters."""
     if text.isascii():
         return len(text)
+    import unicodedata
+
     return sum(
         0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in "WF")
         for char in text
@@ -51,6 +62,8 @@ def width(text: str) -> int:
 
 def cell(value: object) -> str:
     """Return a value as people read it; None and the empty text are a dash, times are local."""
+    from datetime import datetime
+
     if value is None or value == "":
         return NOTHING
     if isinstance(value, bool):
@@ -60,7 +73,7 @@ def cell(value: object) -> str:
     return visible(str(value))
 
 
-def local(moment: datetime) -> str:
+def local(moment: "datetime") -> str:
     """Return a time on this machine's clock, to the minute."""
     try:
         return moment.astimezone().strftime("%Y-%m-%d %H:%M")
@@ -79,18 +92,20 @@ def duration(seconds: float) -> str:
     return f"{amount} {name}"
 
 
-def iso(moment: datetime) -> str:
+def iso(moment: "datetime") -> str:
     """Return a time as JSON carries it: UTC, ``Z``."""
+    from datetime import UTC
+
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def json_text(value: Any, *, indent: int | None = None, ascii_only: bool = False) -> str:
+def json_text(value: object, *, indent: int | None = None, ascii_only: bool = False) -> str:
     """Return JSON, any Unicode in it, without a character that a terminal would obey."""
     text = json.dumps(value, indent=indent, ensure_ascii=ascii_only, default=_plain)
-    return text if text.isascii() and "\x7f" not in text else _UNSAFE_IN_JSON.sub(_json_escape, text)
+    return text if text.isascii() and "\x7f" not in text else re.sub(_UNSAFE_IN_JSON, _json_escape, text)
 
 
-def _json_escape(match: re.Match[str]) -> str:
+def _json_escape(match: "re.Match[str]") -> str:
     code = ord(match[0])
     if code < _BASIC_PLANE:
         return f"\\u{code:04x}"
@@ -99,6 +114,8 @@ def _json_escape(match: re.Match[str]) -> str:
 
 
 def _plain(value: object) -> object:
+    from datetime import datetime
+
     if isinstance(value, datetime):
         return iso(value)
     return str(value)

@@ -50,10 +50,38 @@ class Database:
     def __init__(self, url: str | URL, *, pool_size: int = 6, pgbouncer: bool = False) -> None:
         self.url = _usable_url(url)
         self.is_postgres = self.url.get_backend_name() == "postgresql"
-        self.engine = (
-            _postgres(self.url, pool_size, pgbouncer=pgbouncer) if self.is_postgres else _sqlite(self.url)
-        )
+        self._pgbouncer = pgbouncer
+        self.engine = self._engine(self.url, pool_size)
         self._writer = self.engine.execution_options(sessiond_write=True)
+
+    def _engine(self, url: URL, pool_size: int) -> Engine:
+        return _postgres(url, pool_size, pgbouncer=self._pgbouncer) if self.is_postgres else _sqlite(url)
+
+    def reconnect(self, url: str | URL, *, pool_size: int) -> None:
+        """Use other connections to the same database from now on: another user, password or pool size.
+
+        Transactions that are open end on their old connections.
+
+        Raises:
+            ConfigError: The URL is none of this kind of database.
+            DatabaseError: The database does not answer under it; the old connections stay in use.
+        """
+        usable = _usable_url(url)
+        if usable.get_backend_name() != self.url.get_backend_name():
+            raise _unusable("another kind of database needs a restart")
+        engine = self._engine(usable, pool_size)
+        try:
+            with translated(), engine.connect() as connection:
+                connection.exec_driver_sql("SELECT 1")
+        except BaseException:
+            engine.dispose()
+            raise
+        old = self.engine
+        self.url, self.engine = usable, engine
+        self._writer = engine.execution_options(sessiond_write=True)
+        # dispose() closes those that are idle; the others are closed when they come back.
+        event.listen(old, "checkin", lambda connection, record: connection and record.invalidate())
+        old.dispose()
 
     @property
     def name(self) -> str:
@@ -115,8 +143,9 @@ class Database:
 def _usable_url(url: str | URL) -> URL:
     try:
         parsed = make_url(url)
-    except (ArgumentError, ValueError) as error:
-        raise _unusable("the database URL cannot be read") from error
+    except (ArgumentError, ValueError):
+        # Their texts may hold a part of the password.
+        raise _unusable("the database URL cannot be read") from None
     backend = parsed.get_backend_name()
     if backend in ("postgresql", "postgres"):
         return _postgres_url(parsed)

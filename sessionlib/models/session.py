@@ -30,7 +30,12 @@ class SessionUpdate(Model):
 
 
 class SessionSummary(Model):
-    """One line of a list of sessions."""
+    """One line of a list of sessions.
+
+    `missing_since` is when its files were found to be gone. `workspace_missing_since` is when the last
+    workspace (or sessions folder) that still holds a copy went missing, so that nobody knows whether its
+    files are gone; None while any copy lies where it can be looked at.
+    """
 
     project_id: UUID
     session_id: UUID
@@ -50,6 +55,7 @@ class SessionSummary(Model):
     activity_at: UtcDatetime
     content_changed_at: UtcDatetime
     missing_since: UtcDatetime | None
+    workspace_missing_since: UtcDatetime | None
     error: str | None
 
 

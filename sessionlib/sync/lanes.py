@@ -6,6 +6,7 @@ again afterwards. The caller holds the queue's lock around every method.
 
 import heapq
 import itertools
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ class Job:
         torn_looks: How often the file was found half written.
         recheck: True for the second look at a folder that changed within its clock's tick.
         due: When its delay ends, while it is delayed.
+        since: When the oldest change was noted that it stands for, in monotonic seconds.
         tickets: Batches that count this folder.
     """
 
@@ -37,6 +39,7 @@ class Job:
     torn_looks: int = 0
     recheck: bool = False
     due: float = 0.0
+    since: float = field(default_factory=time.monotonic)
     tickets: list[Ticket] = field(default_factory=list)
 
 
@@ -61,6 +64,19 @@ class Lanes:
     def delayed(self) -> int:
         """Jobs that wait for their next try."""
         return len(self._delayed)
+
+    def oldest(self) -> float | None:
+        """Return since when the oldest change waits that is not mirrored yet; a second look is none."""
+        # Both lanes are in the order of arrival but for what was tried before, so their heads will do.
+        heads = [next(iter(lane.values()), None) for lane in (self.live, self.batch)]
+        jobs = [*(job for job in heads if job is not None), *self.running.values(), *self._delayed.values()]
+        return min((job.since for job in jobs if not job.recheck), default=None)
+
+    def ready_since(self) -> float | None:
+        """Return since when the oldest job waits that could run now, or runs; None while there is none."""
+        heads = [next(iter(lane.values()), None) for lane in (self.live, self.batch)]
+        jobs = [*(job for job in heads if job is not None), *self.running.values()]
+        return min((job.since for job in jobs), default=None)
 
     def add(self, path: Path, *, live: bool, ticket: Ticket | None = None) -> None:
         """Note that a folder is dirty; one that waits already is not noted twice."""

@@ -27,7 +27,7 @@ from sessionlib.db.rows import (
 from sessionlib.db.store import Batch
 from sessionlib.state.content import SessionContent
 
-MAPPING_VERSION = 1
+MAPPING_VERSION = 2
 
 FUTURE_SLACK = timedelta(seconds=60)
 """A stamp later than its copy's own mtime by more than this was invented, and does not rank the copy."""

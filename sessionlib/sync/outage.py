@@ -45,6 +45,11 @@ class Outage:
         self.error: str | None = None
         self.pausing = False
 
+    @property
+    def lasting(self) -> float | None:
+        """Seconds since the outage began; None without one."""
+        return None if self.error is None else self._clock() - self._since
+
     def begin(self, error: SessionlibError) -> None:
         """Note that the database is down; the first to say so logs it."""
         if self.error is None:

@@ -9,7 +9,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Condition, Event, Lock, Thread
 
@@ -26,8 +25,10 @@ from sessionlib.errors import (
 from sessionlib.sync.lanes import Job, Lanes
 from sessionlib.sync.mirror import Outcome, Result
 from sessionlib.sync.outage import Outage
+from sessionlib.sync.owed import Owed
 from sessionlib.sync.places import stored_name
-from sessionlib.sync.retry import TORN_DELAYS, RetryPolicy, is_transient
+from sessionlib.sync.queue_stats import QueueOptions, QueueStats
+from sessionlib.sync.retry import TORN_DELAYS, is_transient
 from sessionlib.sync.ticket import Ticket
 
 _LOG = logging.getLogger("sessionlib.sync")
@@ -37,44 +38,6 @@ _WHOLE = (DatabaseUnavailableError, DatabaseRefusedError, SchemaMismatchError, S
 
 _RACY_RECHECK = 0.1
 """Seconds after which a folder that changed within its clock's tick is looked at once more."""
-
-
-@dataclass(frozen=True, slots=True)
-class QueueOptions:
-    """How the queue works.
-
-    Attributes:
-        workers: Threads; SQLite has one writer and wants one.
-        live_most: Live folders of one root synced in one transaction, while more than one waits.
-        batch_most: Folders of a reconcile synced in one transaction: few on SQLite, where a long
-            transaction keeps live work waiting.
-        policy: When a folder is tried again.
-    """
-
-    workers: int = 4
-    live_most: int = 20
-    batch_most: int = 500
-    policy: RetryPolicy = field(default_factory=RetryPolicy)
-
-
-@dataclass(frozen=True, slots=True)
-class QueueStats:
-    """What the queue holds and has done since it was made.
-
-    `behind` are the owed folders that can be read, so that the mirror does not equal the files; `paused` is
-    the database's error, if any.
-    """
-
-    waiting: int
-    running: int
-    delayed: int
-    owed: int
-    behind: int
-    synced: int
-    written: int
-    failed: int
-    retried: int
-    paused: str | None
 
 
 Work = Callable[[Sequence[Path], frozenset[Path]], list[Result]]
@@ -104,8 +67,7 @@ class SyncQueue:
         self._on_recover: Callable[[], None] = lambda: None
         self._options = options or QueueOptions()
         self._lanes = Lanes()
-        self._owed: dict[Path, str] = {}
-        self._unreadable: set[Path] = set()
+        self._owed = Owed()
         self._lock = Lock()
         # Two conditions on one lock: what wakes a worker must not be swallowed by somebody who drains.
         self._ready = Condition(self._lock)
@@ -116,6 +78,8 @@ class SyncQueue:
         self._probing = False
         self._synced = self._written = self._failed = self._retried = 0
         self._threads: list[Thread] = []
+        self._surplus = 0
+        self._progressed: float | None = None
 
     def listen(self, *, on_recover: Callable[[], None], on_result: OnResult) -> None:
         """Set who is told; call it before `start`.
@@ -130,10 +94,27 @@ class SyncQueue:
 
     def start(self) -> None:
         """Start the workers; submitting before is allowed."""
-        for number in range(self._options.workers):
-            thread = Thread(target=self._run, name=f"sync-{number}", daemon=True)
+        self._add_workers(self._options.workers)
+
+    def _add_workers(self, count: int) -> None:
+        for _ in range(count):
+            thread = Thread(target=self._run, name=f"sync-{len(self._threads)}", daemon=True)
             self._threads.append(thread)
             thread.start()
+
+    def change(self, options: QueueOptions) -> None:
+        """Work with other options from now on; workers that are too many leave after what they hold."""
+        with self._lock:
+            more = options.workers - self._options.workers
+            self._options = options
+            if self._closed:
+                return
+            # Those that were to leave and have not yet may stay after all.
+            staying = min(self._surplus, max(0, more))
+            self._surplus += -staying if more > 0 else -more
+            self._ready.notify_all()
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        self._add_workers(max(0, more - staying))
 
     def submit(self, session_dir: Path) -> None:
         """Note that a session folder changed; never blocks, never raises, costs microseconds."""
@@ -167,22 +148,44 @@ class SyncQueue:
         with self._lock:
             lanes = self._lanes
             return QueueStats(
+                workers=self._options.workers,
                 waiting=len(lanes.live) + len(lanes.batch),
                 running=len(lanes.running),
                 delayed=lanes.delayed,
                 owed=len(self._owed),
-                behind=len(self._owed) - len(self._unreadable),
+                behind=self._owed.behind,
                 synced=self._synced,
                 written=self._written,
                 failed=self._failed,
                 retried=self._retried,
+                oldest=min(filter(None, (self._owed.oldest, lanes.oldest())), default=None),
                 paused=self._outage.error,
+                paused_for=self._outage.lasting,
             )
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether as many workers run as there should be."""
+        alive = sum(thread.is_alive() for thread in self._threads)
+        return alive >= self._options.workers
+
+    @property
+    def progressed(self) -> float | None:
+        """When a worker last finished something, in monotonic seconds; None before."""
+        return self._progressed
+
+    def holding_since(self) -> float | None:
+        """Return since when there has been work that could be done now; None without any, or while paused."""
+        with self._lock:
+            return None if self._outage.error is not None else self._lanes.ready_since()
+
     def drain(self, timeout: float) -> int:
-        """Wait until nothing waits or runs, at most so many seconds; return how many folders are left."""
+        """Wait until nothing waits or runs, at most so many seconds; return how many folders are left.
+
+        While the database is down there is nothing to wait for.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: not self._lanes, timeout)
+            self._changed.wait_for(lambda: not self._lanes or self._outage.pausing, timeout)
             return len(self._lanes)
 
     def close(self, timeout: float = 5.0) -> int:
@@ -218,9 +221,12 @@ class SyncQueue:
 
     def _next(self) -> list[Job] | None:
         """Wait for work; return jobs, an empty list to probe the database, or None to stop."""
-        options = self._options
         with self._lock:
             while not self._stop.is_set():
+                options = self._options
+                if self._surplus:
+                    self._surplus -= 1
+                    return None
                 if self._outage.pausing:
                     if not self._probing:
                         self._probing = True
@@ -249,6 +255,7 @@ class SyncQueue:
             _LOG.exception("sync worker failed", extra={"event": "sync.crashed"})
             self._give_up(jobs, "unexpected error, see the log")
         finally:
+            self._progressed = time.monotonic()
             with self._lock:
                 if batch:
                     self._lanes.batch_runs -= 1
@@ -303,8 +310,7 @@ class SyncQueue:
         with self._lock:
             self._synced += 1
             self._written += result.outcome is Outcome.WRITTEN
-            self._owed.pop(job.path, None)
-            self._unreadable.discard(job.path)
+            self._owed.settle(job.path)
             if result.racy and not job.recheck:
                 self._lanes.recheck(job, time.monotonic() + _RACY_RECHECK)
             else:
@@ -350,12 +356,8 @@ class SyncQueue:
                 if not self._lanes.is_running(job):
                     continue
                 self._failed += 1
-                is_news = self._owed.get(job.path) != words
-                self._owed[job.path] = words
-                if isinstance(error, StateUnreadableError):
-                    self._unreadable.add(job.path)
-                else:
-                    self._unreadable.discard(job.path)
+                unreadable = isinstance(error, StateUnreadableError)
+                is_news = self._owed.add(job.path, words, since=job.since, unreadable=unreadable)
                 self._lanes.finish(job)
             _LOG.log(
                 logging.ERROR if is_news else logging.DEBUG,

@@ -8,6 +8,7 @@ level, the remote's URL, else the path on this host. A git top level that lies i
 import logging
 import os
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from threading import Lock
@@ -75,6 +76,10 @@ class Registrar:
                 self._places[sessions_path] = place
         return place
 
+    def known(self, sessions_path: Path) -> Place | None:
+        """Return the place of a sessions root if it has been looked up, without asking the database."""
+        return self._places.get(sessions_path)
+
     def forget(self, sessions_path: Path | None = None) -> None:
         """Look a sessions root up anew next time (None: all): it moved, or projects were merged."""
         with self._lock:
@@ -137,11 +142,12 @@ class Registrar:
                 workspaces.put_root(
                     connection, Root(place.project_id, place.workspace_id, root, dev, inode, None, None)
                 )
-        # What was cached of the place where the workspace was before no longer holds.
+        # What was cached of the place where the workspace was before, or of another one in its place, no
+        # longer holds.
         self._places = {
             path: known
             for path, known in self._places.items()
-            if known.workspace_id != place.workspace_id or known.workspace_path == place.workspace_path
+            if (known.workspace_id == place.workspace_id) == (known.workspace_path == place.workspace_path)
         }
         return place
 
@@ -188,6 +194,8 @@ class Registrar:
         here = next((workspace for workspace in known if workspace.path == text), None)
         if here is None:
             here = self._moved(connection, known, folder)
+        elif (here.dev, here.inode) != (folder.dev, folder.inode):
+            here = self._moved_back(connection, known, here, folder) or here
         if here is None:
             return self._new_workspace(connection, folder, text)
         if (here.path, here.dev, here.inode) != (text, folder.dev, folder.inode):
@@ -235,38 +243,87 @@ class Registrar:
                 return workspace
             if not self._holds_its_sessions(connection, workspace, folder.path):
                 continue
-            _LOG.info(
-                "workspace moved",
-                extra={
-                    "event": "workspace.moved",
-                    "fields": {"from": workspace.path, "to": stored_name(str(folder.path))},
-                },
-            )
-            self._rename_aliases(connection, workspace, folder)
+            self._note_move(connection, workspace, folder)
             return workspace
         return None
 
-    def _holds_its_sessions(self, connection: Connection, workspace: Workspace, path: Path) -> bool:
-        roots = workspaces.roots_of(connection, workspace.workspace_id)
-        stored = {
-            root: store.fingerprints(connection, workspace.project_id, workspace.workspace_id, root)
-            for root in roots
-        }
-        if not any(stored.values()):
-            return any((path / real_name(root)).is_dir() for root in roots)
-        return any(
-            (path / real_name(root) / real_name(slug)).is_dir()
-            for root, slugs in stored.items()
-            for slug in slugs
+    def _moved_back(
+        self, connection: Connection, known: list[Workspace], here: Workspace, folder: _Folder
+    ) -> Workspace | None:
+        """Return the workspace of another project that has come to this registered path, or None.
+
+        A path that holds another folder than before was mostly cloned or mounted anew, and stays what it
+        was. It is another workspace's only if that one's folder has left its own path for this one: the
+        inode is the same, and the sessions in it are of that one, and none of them of the one registered
+        here. That one is then registered where the other came from, if its folder is there or nothing is;
+        found elsewhere, it is known again by its inode.
+        """
+        for workspace in known:
+            if workspace.project_id == here.project_id:
+                continue  # within one project nothing is split: the path decides
+            if (workspace.dev, workspace.inode) != (folder.dev, folder.inode):
+                continue
+            if (
+                self._can_take(connection, here, _path(workspace))
+                and self._finds_sessions(connection, workspace, folder.path)
+                and not self._finds_sessions(connection, here, folder.path)
+            ):
+                self._free_aliases(connection, here, ())
+                store.look_again(connection, here.project_id, here.workspace_id)
+                workspaces.change(connection, here.workspace_id, WorkspaceUpdate(path=workspace.path))
+                self._note_move(connection, workspace, folder)
+                return workspace
+        return None
+
+    def _can_take(self, connection: Connection, workspace: Workspace, path: Path) -> bool:
+        """Tell whether a workspace can be registered at a path: it lies there, or nothing does."""
+        if not os.path.lexists(path):
+            return True
+        return _is_folder(path, workspace.dev, workspace.inode) and self._finds_sessions(
+            connection, workspace, path
         )
 
-    def _rename_aliases(self, connection: Connection, workspace: Workspace, folder: _Folder) -> None:
+    def _holds_its_sessions(self, connection: Connection, workspace: Workspace, path: Path) -> bool:
+        """Tell whether a folder holds a session of a workspace, or a root of one that has no sessions."""
+        stored = self._stored(connection, workspace)
+        if not any(stored.values()):
+            return any((path / real_name(root)).is_dir() for root in stored)
+        return _is_any_there(path, stored)
+
+    def _finds_sessions(self, connection: Connection, workspace: Workspace, path: Path) -> bool:
+        """Tell whether a folder holds a session that the workspace held when it was last looked at."""
+        return _is_any_there(path, self._stored(connection, workspace, missing=False))
+
+    def _stored(
+        self, connection: Connection, workspace: Workspace, *, missing: bool = True
+    ) -> dict[str, list[str]]:
+        """Return the slugs of the stored copies of a workspace, by root."""
+        return {
+            root: [
+                slug
+                for slug, copy in store.fingerprints(
+                    connection, workspace.project_id, workspace.workspace_id, root
+                ).items()
+                if missing or copy.missing_since is None
+            ]
+            for root in workspaces.roots_of(connection, workspace.workspace_id)
+        }
+
+    def _note_move(self, connection: Connection, workspace: Workspace, folder: _Folder) -> None:
+        _LOG.info(
+            "workspace moved",
+            extra={
+                "event": "workspace.moved",
+                "fields": {"from": workspace.path, "to": stored_name(str(folder.path))},
+            },
+        )
+        self._free_aliases(connection, workspace, folder.aliases)
+
+    def _free_aliases(self, connection: Connection, workspace: Workspace, kept: tuple[str, ...]) -> None:
         """Free the keys that named the old place, so that what is made there next is a project of its own."""
         old = workspace.path
         stale = [f"path:{self._host.host_id}:{old}", f"git:{self._host.host_id}:{old}/.git"]
-        projects.drop_aliases(
-            connection, workspace.project_id, [key for key in stale if key not in folder.aliases]
-        )
+        projects.drop_aliases(connection, workspace.project_id, [key for key in stale if key not in kept])
 
 
 def slug_of(name: str) -> str:
@@ -277,6 +334,14 @@ def slug_of(name: str) -> str:
 
 def _path(workspace: Workspace) -> Path:
     return Path(real_name(workspace.path))
+
+
+def _is_any_there(path: Path, stored: Mapping[str, Sequence[str]]) -> bool:
+    return any(
+        (path / real_name(root) / real_name(slug)).is_dir()
+        for root, slugs in stored.items()
+        for slug in slugs
+    )
 
 
 def _is_folder(path: Path, dev: int, inode: int) -> bool:

@@ -131,11 +131,12 @@ def _extras(
     problems = [(stored_name(name), problem) for name, problem in inputs.problems]
     for name, data in found:
         try:
-            tree = decode(data, session_dir=session_dir)
+            tree = decode(data, session_dir=session_dir, name=name)
         except StateInvalidError as error:
             if error.torn and inputs.racy and not give_up:
                 raise
-            problems.append((name, error.message))
+            # The name stands before a problem already, as with those of the reading.
+            problems.append((name, error.message.removeprefix(f"{name} ")))
         else:
             documents.append(Document(name, content_hash(data), len(data), tree))
     return tuple(documents), tuple(sorted(problems))

@@ -1,6 +1,7 @@
 """Tickets: how many of a batch of folders are still to be synced, and what became of the others."""
 
 from collections import Counter
+from collections.abc import Callable
 from threading import Condition
 
 
@@ -15,6 +16,7 @@ class Ticket:
         self._left = total
         self._counts: Counter[str] = Counter()
         self._changed = Condition()
+        self._listeners: list[Callable[[], None]] = []
         self.total = total
 
     def done(self, outcome: str) -> None:
@@ -23,6 +25,17 @@ class Ticket:
             self._left -= 1
             self._counts[outcome] += 1
             self._changed.notify_all()
+            listeners = self._listeners if self._left <= 0 else []
+        for listener in listeners:
+            listener()
+
+    def on_done(self, listener: Callable[[], None]) -> None:
+        """Have `listener` called once all are done, at once if they are; it only queues and never raises."""
+        with self._changed:
+            self._listeners.append(listener)
+            is_done = self._left <= 0
+        if is_done:
+            listener()
 
     @property
     def left(self) -> int:

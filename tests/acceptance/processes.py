@@ -14,6 +14,8 @@ from typing import Any
 
 import psycopg
 
+from sessionlib.control import ControlClient
+
 
 @dataclass
 class Daemon:
@@ -25,13 +27,35 @@ class Daemon:
     options: list[str] = field(default_factory=list)
     process: subprocess.Popen[bytes] | None = None
 
-    def start(self, seconds: float = 30.0) -> "Daemon":
-        """Start the process and wait until it says that it watches, at most so many seconds."""
+    def start(self, seconds: float = 30.0, *, ready: bool = True) -> "Daemon":
+        """Start the process; with `ready`, wait until it says that it watches, at most so many seconds."""
         with self.log_path.open("ab") as log:
-            command = [sys.executable, "-m", "sessiond", "run", *map(str, self.roots), *self.options]
-            self.process = subprocess.Popen(command, env=self.environment, stderr=log)
-        self.wait_for_event("sessiond.ready", seconds=seconds)
+            self.process = subprocess.Popen(self.command, env=self.environment, stderr=log)
+        if ready:
+            self.wait_for_event("sessiond.ready", seconds=seconds)
         return self
+
+    @property
+    def command(self) -> list[str]:
+        """The command that starts it."""
+        roots = map(str, self.roots)
+        return [sys.executable, "-m", "sessiond", "run", "--allow-root", *roots, *self.options]
+
+    @property
+    def state_dir(self) -> Path:
+        """Its state folder."""
+        return Path(self.environment["SESSIOND_STATE_DIR"])
+
+    @property
+    def client(self) -> ControlClient:
+        """A client of its control socket."""
+        return ControlClient(self.state_dir / "run" / "control.sock")
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self.process is not None
+        return self.process.pid
 
     @property
     def log(self) -> str:

@@ -56,7 +56,7 @@ def test_a_fresh_environment_mirrors_and_answers(wheel: Path, tmp_path: Path) ->
     code = builders.make_project(tmp_path / "code" / "p", ["first", "second"]).parent
     environ = {"SESSIOND_STATE_DIR": str(tmp_path / "state"), "XDG_CONFIG_HOME": str(tmp_path)}
     daemon = subprocess.Popen(
-        [str(home / "bin" / "sessiond"), "run", str(code)],
+        [str(home / "bin" / "sessiond"), "run", "--allow-root", str(code)],
         env={**os.environ, **environ},
         stderr=subprocess.PIPE,
         text=True,

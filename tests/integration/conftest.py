@@ -1,11 +1,12 @@
 """Fixtures of the integration tests: one PostgreSQL database for many tests, emptied before each."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from sessionlib.db.engine import Database
-from tests import mirrors, postgres
+from tests import builders, mirrors, postgres
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +37,9 @@ def mirror_database(request: pytest.FixtureRequest) -> Iterator[Database]:
 def world(mirror_database: Database) -> mirrors.World:
     """A mirror driven by hand, on an empty database of each kind."""
     return mirrors.World(mirror_database)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The sessions root of an empty project outside git."""
+    return builders.make_project(tmp_path / "garden") / "agents/sessions"

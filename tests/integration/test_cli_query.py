@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sessionlib.cli.questions import QUESTIONS
+from sessionlib.db.queries.named import QUESTIONS
 from tests import builders
 from tests.ctl import Ctl, bare_ctl_fixture, ctl_fixture, mirrored_fixture  # noqa: F401 - fixtures
 

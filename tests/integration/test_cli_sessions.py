@@ -100,6 +100,22 @@ def test_sessions_whose_files_are_gone_are_shown_on_request(mirrored: Ctl) -> No
     assert "gone" in mirrored("sessions", "--missing", "--text", "fresh").out
 
 
+def test_sessions_of_a_missing_workspace_say_so(mirrored: Ctl) -> None:
+    """Where a whole project is gone its sessions stay in the list, marked until it returns."""
+    (mirrored.code / "garden").rename(mirrored.home / "aside")
+    mirrored("sync", mirrored.code)
+    (row,) = mirrored.json("sessions", "--project", "garden")
+    assert (row["slug"], row["missing_since"]) == ("wall", None)
+    assert row["workspace_missing_since"] is not None
+    for verb in (["sessions"], ["query", "recent"]):
+        lines = mirrored(*verb).out.splitlines()
+        assert [line.split()[0] for line in lines if "workspace missing" in line] == ["wall"], verb
+    (mirrored.home / "aside").rename(mirrored.code / "garden")
+    mirrored("sync", mirrored.code)
+    assert mirrored.json("sessions", "--project", "garden")[0]["workspace_missing_since"] is None
+    assert "workspace missing" not in mirrored("sessions").out
+
+
 def test_a_mirror_nobody_vouches_for_is_stale(mirrored: Ctl) -> None:
     """Without a recent heartbeat the answer says that it is stale, to people and to programs."""
     database = Database(str(mirrored.environment["SESSIOND_DATABASE_URL"] or ""))

@@ -16,8 +16,8 @@ from tests import worlds
 
 PHASES = ("spec", "plan", "build", "docs", "complete", "complete", "complete", "complete")
 WHOLE_TABLE = re.compile(
-    r"Seq Scan on (sessions|commits|session_versions)\b"
-    r"|SCAN (sessions|commits|session_versions)(?! USING (COVERING )?INDEX ix_)"
+    r"Seq Scan on (sessions|session_files|commits|session_versions)\b"
+    r"|SCAN (sessions|session_files|commits|session_versions)(?! USING (COVERING )?INDEX ix_)"
 )
 PROJECTS = 10
 EACH = 500

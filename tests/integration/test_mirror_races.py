@@ -20,12 +20,6 @@ from tests.mirrors import World
 Wait = Callable[..., None]
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """The sessions root of an empty project outside git."""
-    return builders.make_project(tmp_path / "garden") / "agents/sessions"
-
-
 def numbered(number: int) -> dict[str, Any]:
     """Return a document whose topic, commits and checkpoints all tell its number."""
     count = number % 7

@@ -12,24 +12,7 @@ from sessionlib.db.crud import projects
 from sessionlib.errors import StateNotFoundError
 from sessionlib.sync.registrar import Host, Registrar, slug_of
 from tests import builders, mirrors
-from tests.mirrors import World
-
-REMOTE = "git@example.org:garden/wall.git"
-
-
-def project_at(path: Path, *slugs: str, remote: str | None = None) -> Path:
-    """Make a repository with a sessions root and return that root."""
-    builders.make_project(builders.make_git_repo(path, remote), slugs)
-    return path / "agents/sessions"
-
-
-def paths(world: World) -> dict[str, str]:
-    """Return the project's slug for each workspace, by its path."""
-    slugs = {row["project_id"]: row["slug"] for row in world.rows("projects")}
-    return {row["path"]: slugs[row["project_id"]] for row in world.rows("workspaces")}
-
-
-# --- what belongs together -------------------------------------------------------------------------
+from tests.mirrors import REMOTE, World, paths, project_at
 
 
 def test_a_repository(world: World, tmp_path: Path) -> None:
@@ -170,106 +153,6 @@ def test_a_remote_that_changes_does_not_split(world: World, tmp_path: Path) -> N
     assert world.restarted().place(root) == place
 
 
-# --- what moves ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("remote", [None, REMOTE])
-def test_a_moved_project_keeps_its_ids(world: World, tmp_path: Path, remote: str | None) -> None:
-    """A folder that moved is known by its inode, and its rows get the new path with the next reconcile."""
-    root = project_at(tmp_path / "old", "one", "two", remote=remote)
-    before = world.place(root)
-    world.reconcile(root)
-    (tmp_path / "old").rename(tmp_path / "new")
-    moved = tmp_path / "new/agents/sessions"
-    place = world.place(moved)
-    assert (place.project_id, place.workspace_id) == (before.project_id, before.workspace_id)
-    assert place.path == moved
-    assert list(paths(world)) == [str(tmp_path / "new")]
-    world.reconcile(moved)
-    assert {row["path"] for row in world.rows("session_files")} == {str(moved / "one"), str(moved / "two")}
-    assert [place.path for place in world.registrar.places()] == [moved]
-    assert len(world.rows("sessions")) == 2
-
-
-def test_a_project_that_was_missing_before_it_was_found_again(world: World, tmp_path: Path) -> None:
-    """A workspace marked missing is there again once it is found in its new place."""
-    root = project_at(tmp_path / "old", "one")
-    world.reconcile(root)
-    (tmp_path / "old").rename(tmp_path / "new")
-    assert world.reconcile(root).missing
-    world.confirm(tmp_path / "new/agents/sessions")
-    (workspace,) = world.rows("workspaces")
-    assert (workspace["path"], workspace["missing_since"]) == (str(tmp_path / "new"), None)
-
-
-def test_an_inode_used_again_is_no_move(world: World, tmp_path: Path) -> None:
-    """Another project's folder that got the inode of one that is gone is a project of its own."""
-    root = project_at(tmp_path / "old", "one")
-    before = world.place(root)
-    world.reconcile(root)
-    other = project_at(tmp_path / "other", "another")
-    shutil.rmtree(tmp_path / "old")
-    seen = (tmp_path / "other").stat()
-    with world.database.write() as connection:
-        mirrors.set_workspace_inode(connection, seen.st_dev, seen.st_ino)
-    place = world.place(other)
-    assert place.project_id != before.project_id
-    assert place.workspace_id != before.workspace_id
-
-
-def test_a_copy_is_no_move(world: World, tmp_path: Path) -> None:
-    """A copied folder has another inode, and without a remote it is another project."""
-    before = world.place(project_at(tmp_path / "old", "one"))
-    shutil.copytree(tmp_path / "old", tmp_path / "copy")
-    assert world.place(tmp_path / "copy/agents/sessions").project_id != before.project_id
-
-
-def test_the_old_path_used_by_another_project(world: World, tmp_path: Path) -> None:
-    """Where a project moved away from, the next one is a project of its own, in the same process too."""
-    root = project_at(tmp_path / "old", "one")
-    before = world.place(root)
-    world.reconcile(root)
-    (tmp_path / "old").rename(tmp_path / "new")
-    world.reconcile(tmp_path / "new/agents/sessions")
-    project_at(tmp_path / "old", "other")
-    for view in (world, world.restarted()):
-        place = view.place(root)
-        assert place.project_id != before.project_id
-        assert place.workspace_id != before.workspace_id
-        assert place.path == root
-    world.reconcile(root)
-    assert len(world.rows("sessions")) == 2
-
-
-def test_a_clone_where_the_moved_one_was(world: World, tmp_path: Path) -> None:
-    """Moved aside and cloned anew, the two checkouts are two workspaces of one project."""
-    root = project_at(tmp_path / "shop", "one", remote=REMOTE)
-    before = world.place(root)
-    world.reconcile(root)
-    (tmp_path / "shop").rename(tmp_path / "shop-old")
-    aside = world.place(tmp_path / "shop-old/agents/sessions")
-    project_at(tmp_path / "shop", "one", remote=REMOTE)
-    anew = world.place(root)
-    assert aside.workspace_id == before.workspace_id != anew.workspace_id
-    assert aside.project_id == before.project_id == anew.project_id
-    assert (anew.root, anew.path) == ("agents/sessions", root)
-    assert paths(world) == {str(tmp_path / "shop"): "wall", str(tmp_path / "shop-old"): "wall"}
-
-
-def test_a_project_cloned_anew_in_its_place(world: World, tmp_path: Path) -> None:
-    """A folder replaced by a fresh clone at the same path stays the same workspace."""
-    root = project_at(tmp_path / "shop", "one")
-    before = world.place(root)
-    shutil.rmtree(tmp_path / "shop")
-    (tmp_path / "filler").mkdir()
-    project_at(tmp_path / "shop", "one")
-    assert world.restarted().place(root) == before
-    assert world.rows("workspaces")[0]["inode"] == (tmp_path / "shop").stat().st_ino
-
-
-# --- names -----------------------------------------------------------------------------------------
-
-
 def test_two_projects_of_one_name(world: World, tmp_path: Path) -> None:
     """The second project of a name gets a suffix, and both can be found."""
     world.place(project_at(tmp_path / "a/shop"))
@@ -325,9 +208,6 @@ def test_a_folder_that_is_not_there(world: World, tmp_path: Path) -> None:
     assert world.registrar.places() == [place]
 
 
-# --- at once ---------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("remote", [None, REMOTE])
 def test_registered_by_several_at_once(world: World, tmp_path: Path, remote: str | None) -> None:
     """Threads of one process and other processes that register the same projects agree on their ids."""
@@ -366,14 +246,3 @@ def test_registering_and_looking_up_at_once(
         worker = pool.submit(world.place, other)
         assert person.result(5).registered
         assert worker.result(5).path == other
-
-
-def test_the_inode_of_a_bind_mount(world: World, tmp_path: Path) -> None:
-    """A folder reached by another spelling while the old one still leads to it is the same workspace."""
-    root = project_at(tmp_path / "a", "one")
-    before = world.place(root)
-    world.reconcile(root)
-    (tmp_path / "a").rename(tmp_path / "b")
-    (tmp_path / "a").symlink_to(tmp_path / "b")
-    place = world.place(tmp_path / "b/agents/sessions")
-    assert place.workspace_id == before.workspace_id

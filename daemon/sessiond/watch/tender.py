@@ -45,6 +45,8 @@ class Tender:
         self._attention = threading.Event()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sessiond-tender", daemon=True)
+        self.looked_since: float | None = None
+        """Monotonic time at which the last look began that has ended; what changed before it was seen."""
 
     def start(self) -> None:
         """Start the thread."""
@@ -75,7 +77,9 @@ class Tender:
             retry = time.monotonic() >= next_retry
             if retry:
                 next_retry = time.monotonic() + self._retry_interval
+            began = time.monotonic()
             self._round(retry=retry)
+            self.looked_since = began
             if urgent:
                 self._stopped.wait(_BREATH)
 

@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from sessiond.hints import Hint
+from sessiond.progress import Progress
 from sessiond.watch.folders import Owner
 from sessiond.watch.observer import SessionObserver, TreeEmitter
 from sessiond.watch.rings import Rings
@@ -76,6 +77,9 @@ class Watcher:
             retry_interval=retry_interval,
         )
         self._stopped = False
+        self._started = time.monotonic()
+        self.overflows = 0
+        """How often events were lost since the start."""
 
     # --- life -------------------------------------------------------------------------------------
 
@@ -104,6 +108,16 @@ class Watcher:
     def is_alive(self) -> bool:
         """Return whether both threads run."""
         return self._observer.is_alive() and self._tender.is_alive()
+
+    @property
+    def polled_since(self) -> float:
+        """Monotonic time: what changed before it has been seen, also where no events come."""
+        return self._tender.looked_since or self._started
+
+    def progress(self) -> Progress:
+        """Return how the threads get on; a look that hangs (a network file system) is work that is held."""
+        since = self.polled_since
+        return Progress("watcher", self.is_alive(), since, since + self._poll_interval)
 
     @property
     def last_event_at(self) -> datetime | None:
@@ -209,6 +223,7 @@ class Watcher:
                 tree.doubt, tree.unsettled = reason, True
                 tree.degraded = tree.degraded or trees is None
         if trees is None and news:
+            self.overflows += 1
             logger.warning(
                 "events were lost (%s): everything is looked at again",
                 reason,

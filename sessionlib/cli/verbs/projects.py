@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sessionlib.cli import columns
 from sessionlib.cli.answer import Answer, Block, Column, Facts, Lines, Table
 from sessionlib.cli.context import Context
+from sessionlib.cli.options import reading_options
 from sessionlib.cli.text import visible, words
 from sessionlib.errors import UsageError
 
@@ -34,14 +35,19 @@ _WORKSPACES = (
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add the verb to the parser."""
     parser = commands.add_parser(
-        "projects", parents=[common], allow_abbrev=False, help="list and mend the registered projects"
+        "projects",
+        parents=[common, reading_options()],
+        allow_abbrev=False,
+        help="list and mend the registered projects",
     )
     parser.set_defaults(run=list_all)
+    reading = reading_options()
     actions = parser.add_subparsers(title="actions", metavar="ACTION")
 
     def action(name: str, run: Any, told: str, *arguments: tuple[str, str]) -> argparse.ArgumentParser:
+        parents = [common, reading] if run in {list_all, show} else [common]
         made: argparse.ArgumentParser = actions.add_parser(
-            name, parents=[common], allow_abbrev=False, help=told, description=told
+            name, parents=parents, allow_abbrev=False, help=told, description=told
         )
         for argument, meaning in arguments:
             made.add_argument(argument.lower(), metavar=argument, help=meaning)
@@ -126,7 +132,7 @@ def _whole(connection: "Connection", project: "Project") -> dict[str, Any]:
 
 
 def register(context: Context) -> Answer:
-    """Register a folder as a workspace, with the sessions roots in it."""
+    """Register a folder as a workspace, with the sessions roots in it; a daemon watches it at once."""
     from sessionlib.db.crud import projects, workspaces
     from sessionlib.runtime import Runtime
     from sessionlib.state.scan import sessions_roots_of
@@ -136,6 +142,9 @@ def register(context: Context) -> Answer:
     with Runtime.open(context.config) as runtime:
         with runtime.database.read() as connection:
             here = workspaces.of_host(connection, context.config.host_id())
+        daemon = context.daemon()
+        if daemon is not None:
+            daemon.add_project(path)
         workspace = runtime.registrar.register_project(path)
         folder = Path(real_name(workspace.path))
         places = [runtime.registrar.place_of(root.path) for root in sessions_roots_of(folder, runtime.finder)]
@@ -145,7 +154,9 @@ def register(context: Context) -> Answer:
     known = any(one.registered and one.workspace_id == workspace.workspace_id for one in here)
     what = f"{folder} is registered already" if known else f"registered {folder}"
     said = f"{what} as project {project.slug}, with {words(len(roots), 'sessions folder')}"
-    note = f"`sessionctl sync {folder}` mirrors its sessions now; a running daemon does when it looks next"
+    note = "the daemon watches it from now on, and mirrors its sessions"
+    if daemon is None:
+        note = f"no daemon runs; `sessionctl sync {folder}` mirrors its sessions now"
     row = project.model_dump(mode="json") | {"path": workspace.path, "roots": roots}
     return Answer(rows=[row], blocks=[Lines([said])], notes=[note])
 

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Any
 from sessionlib.cli import columns
 from sessionlib.cli.answer import Answer, Table
 from sessionlib.cli.context import Context
-from sessionlib.cli.options import whole
+from sessionlib.cli.options import reading_options, whole
 from sessionlib.cli.text import words
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from sessionlib.db.queries import SessionFilter
 
 
@@ -19,7 +17,7 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add the verb to the parser."""
     parser = commands.add_parser(
         "sessions",
-        parents=[common],
+        parents=[common, reading_options()],
         allow_abbrev=False,
         help="list sessions, the last active first",
         description="List sessions, the last active first. Filters are combined with AND.",
@@ -46,12 +44,9 @@ def run(context: Context) -> Answer:
     """List the wanted sessions, and how many there are when not all are shown."""
     from sessionlib.db import queries
 
+    wanted = _filter(context.options)
     with context.reading() as connection:
-        wanted = _filter(connection, context.options)
-        rows = queries.sessions(connection, wanted)
-        total = len(rows)
-        if wanted.offset or total == wanted.limit:
-            total = queries.count_sessions(connection, wanted)
+        rows, total = queries.page(connection, wanted)
         freshness = context.freshness(connection)
     return Answer(
         rows=rows,
@@ -61,17 +56,13 @@ def run(context: Context) -> Answer:
     )
 
 
-def _filter(connection: "Connection", options: argparse.Namespace) -> "SessionFilter":
+def _filter(options: argparse.Namespace) -> "SessionFilter":
     from sessionlib.db import queries
-    from sessionlib.db.crud import projects
 
-    project = options.project
-    if project is not None:
-        project = projects.find(connection, project).slug
     return queries.SessionFilter(
         phase=options.phase,
         status=options.status,
-        project=project,
+        project=options.project,
         session_type=options.type,
         min_checkpoints=options.min_checkpoints,
         min_completed=options.min_completed,

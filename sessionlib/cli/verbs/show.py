@@ -6,13 +6,14 @@ from typing import Any
 from sessionlib.cli import sheets
 from sessionlib.cli.answer import Answer, Document
 from sessionlib.cli.context import Context
+from sessionlib.cli.options import reading_options
 
 
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add the verb to the parser."""
     parser = commands.add_parser(
         "show",
-        parents=[common],
+        parents=[common, reading_options()],
         allow_abbrev=False,
         help="show one session with all its parts",
         description="Show one session: state, checkpoints, commits, decisions, links, versions, files.",

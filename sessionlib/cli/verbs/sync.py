@@ -35,17 +35,17 @@ _ROOTS = (
     Column("unreadable", lambda row: len(row["unreadable"]), right=True),
     Column("path", lambda row: row["path"]),
 )
-_TROUBLES = (
+TROUBLES = (
     Column("file", lambda row: row[0], style="bold"),
     Column("problem", lambda row: row[1], style="red"),
 )
+"""How what stood in the way is shown: pairs of a path and a reason."""
 
 
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
-    """Add the verb, and its other name, to the parser."""
+    """Add the verb to the parser."""
     parser = commands.add_parser(
         "sync",
-        aliases=["rescan"],
         parents=[common],
         allow_abbrev=False,
         help="bring the mirror up to date once, without a daemon or beside one",
@@ -143,7 +143,7 @@ def _answer(context: Context, runtime: "Runtime", found: "Found", work: "Pass", 
         rows=rows,
         blocks=[
             Table(_ROOTS, rows, title=_summary(rows)),
-            Table(_TROUBLES, troubles, title=words(len(troubles), "problem")),
+            Table(TROUBLES, troubles, title=words(len(troubles), "problem")),
         ],
         freshness=freshness,
         notes=notes,

@@ -94,6 +94,15 @@ def find(connection: Connection, name: str) -> Project:
     raise RecordNotFoundError("project", name, nearest=nearest(name, alike or list(slugs)))
 
 
+def slug_of(connection: Connection, name: str | None) -> str | None:
+    """Return the slug of the project that a caller named as `find` takes it; None stays None.
+
+    Raises:
+        RecordNotFoundError: There is no such project; the nearest slugs are its hint.
+    """
+    return None if name is None else find(connection, name).slug
+
+
 def _as_id(name: str) -> UUID | None:
     try:
         return UUID(name)

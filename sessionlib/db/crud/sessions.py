@@ -3,7 +3,7 @@
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, Table, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, case, func, or_, select
 
 from sessionlib.db import tables
 from sessionlib.db.crud.changes import nearest
@@ -25,12 +25,50 @@ from sessionlib.models import (
 
 M = TypeVar("M", bound=Model)
 
-_SLUG = tables.projects.c.slug.label("project_slug")
+
+def _workspace_missing_since() -> ColumnElement[Any]:
+    """Return when the last place that holds a copy went missing, NULL while one of them is there."""
+    copy, place, root = tables.session_files.c, tables.workspaces.c, tables.workspace_roots.c
+    session = tables.sessions.c
+    missing = func.coalesce(place.missing_since, root.missing_since)
+    return (
+        select(case((func.count() == func.count(missing), func.max(missing))))
+        .select_from(
+            tables.session_files.join(
+                tables.workspaces,
+                and_(place.project_id == copy.project_id, place.workspace_id == copy.workspace_id),
+            ).outerjoin(
+                tables.workspace_roots,
+                and_(
+                    root.project_id == copy.project_id,
+                    root.workspace_id == copy.workspace_id,
+                    root.root == copy.root,
+                ),
+            )
+        )
+        .where(
+            copy.project_id == session.project_id,
+            copy.session_id == session.session_id,
+            copy.missing_since.is_(None),
+        )
+        .correlate(tables.sessions)
+        .scalar_subquery()
+    )
+
+
+_ELSEWHERE: dict[str, ColumnElement[Any]] = {
+    "project_slug": tables.projects.c.slug,
+    "workspace_missing_since": _workspace_missing_since(),
+}
+"""What a model shows beside the columns of the session's own row."""
 
 
 def select_as(model: type[SessionSummary]) -> Select[Any]:
     """Return a SELECT of sessions joined with their project, with just the columns a model has."""
-    columns = [_SLUG if name == "project_slug" else tables.sessions.c[name] for name in model.model_fields]
+    columns = [
+        _ELSEWHERE[name].label(name) if name in _ELSEWHERE else tables.sessions.c[name]
+        for name in model.model_fields
+    ]
     return select(*columns).join(
         tables.projects, tables.projects.c.project_id == tables.sessions.c.project_id
     )

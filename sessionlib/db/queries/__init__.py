@@ -1,14 +1,16 @@
 """The questions people ask across entities. Read-only, and the same answers on both databases."""
 
-from sessionlib.db.queries.health import Unreadable, freshness, unreadable
+from sessionlib.db.queries.health import Unreadable, freshness, unreadable, unreadable_in
 from sessionlib.db.queries.history import PhaseTime, time_per_phase
 from sessionlib.db.queries.parts import CommitHit, DecisionHit, commit, decisions
 from sessionlib.db.queries.places import projects, workspaces
 from sessionlib.db.queries.session_lists import (
     PhaseCount,
     SessionFilter,
+    SessionPage,
     all_done_not_closed,
     count_sessions,
+    page,
     phases,
     sessions,
     stuck,
@@ -20,17 +22,20 @@ __all__ = [
     "PhaseCount",
     "PhaseTime",
     "SessionFilter",
+    "SessionPage",
     "Unreadable",
     "all_done_not_closed",
     "commit",
     "count_sessions",
     "decisions",
     "freshness",
+    "page",
     "phases",
     "projects",
     "sessions",
     "stuck",
     "time_per_phase",
     "unreadable",
+    "unreadable_in",
     "workspaces",
 ]

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import NamedTuple
+from uuid import UUID
 
 from sqlalchemy import Connection, func, select
 
@@ -29,6 +30,19 @@ def unreadable(connection: Connection, limit: int = 200) -> list[Unreadable]:
         .limit(limit)
     )
     return [Unreadable(*row) for row in connection.execute(statement)]
+
+
+def unreadable_in(connection: Connection, project_id: UUID, workspace_id: UUID, root: str) -> int:
+    """Return how many session files of one sessions root cannot be read now."""
+    files = tables.session_files.c
+    statement = select(func.count()).where(
+        files.project_id == project_id,
+        files.workspace_id == workspace_id,
+        files.root == root,
+        files.error.is_not(None),
+        files.missing_since.is_(None),
+    )
+    return connection.scalar(statement) or 0
 
 
 def freshness(connection: Connection) -> datetime | None:

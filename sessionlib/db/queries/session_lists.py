@@ -1,12 +1,13 @@
 """Lists of sessions, and how many there are."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
 
 from sessionlib.db import tables
+from sessionlib.db.crud import projects
 from sessionlib.db.crud.sessions import select_as
 from sessionlib.db.queries.base import LIVE, OPEN, P, S, count_of
 from sessionlib.models import SessionSummary, utc_now
@@ -91,6 +92,27 @@ def count_sessions(connection: Connection, wanted: SessionFilter) -> int:
         .where(*wanted.conditions())
     )
     return connection.scalar(statement) or 0
+
+
+class SessionPage(NamedTuple):
+    """Some of the wanted sessions, and how many there are in all."""
+
+    rows: list[SessionSummary]
+    total: int
+
+
+def page(connection: Connection, wanted: SessionFilter) -> SessionPage:
+    """Return the wanted sessions of a filter whose project is named by slug, alias or id.
+
+    Raises:
+        RecordNotFoundError: There is no such project; the nearest slugs are its hint.
+    """
+    wanted = replace(wanted, project=projects.slug_of(connection, wanted.project))
+    rows = sessions(connection, wanted)
+    total = len(rows)
+    if wanted.offset or total == wanted.limit:
+        total = count_sessions(connection, wanted)
+    return SessionPage(rows, total)
 
 
 def all_done_not_closed(connection: Connection, limit: int = 50) -> list[SessionSummary]:

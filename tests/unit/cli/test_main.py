@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from sessionlib import __version__
+from sessionlib.cli import endings
 from sessionlib.cli import main as door
 from sessionlib.cli.answer import Answer
 from sessionlib.errors import ConfigError, DatabaseUnavailableError, RecordNotFoundError, UsageError
@@ -65,7 +66,7 @@ def test_errors_become_a_line_and_an_exit_code(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whatever a verb raises ends as one sentence on standard error, with its own exit code."""
-    monkeypatch.setattr(door, "_drop_output", lambda: None)
+    monkeypatch.setattr(endings, "drop_output", lambda: None)
     failing(error)
     assert door.main(["fail"]) == code
     out, err = capsys.readouterr()

@@ -7,7 +7,7 @@ from subprocess import run
 import pytest
 
 from sessionlib.cli.main import build_parser, main
-from sessionlib.cli.options import GLOBAL_DEFAULTS, amount, whole
+from sessionlib.cli.options import GLOBAL_DEFAULTS, amount, seconds, whole
 
 VERBS = {
     "projects": ["list", "show", "add", "remove", "alias", "merge"],
@@ -16,6 +16,9 @@ VERBS = {
     "query": [],
     "sync": [],
     "rescan": [],
+    "status": [],
+    "events": [],
+    "reload": [],
     "session": ["new", "show", "phase", "status", "checkpoint", "commit", "git", "decide"],
     "db": ["upgrade", "check"],
 }
@@ -109,3 +112,21 @@ def test_the_parser_imports_no_heavy_tools() -> None:
     )
     done = run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("2", 2.0), ("2s", 2.0), ("500ms", 0.5), ("1m", 60.0), ("1.5 h", 5400.0), ("0", 0.0), ("24h", 86400.0)],
+)
+def test_times_are_read_in_their_units(text: str, number: float) -> None:
+    """Seconds without a unit; milliseconds, minutes and hours with one."""
+    assert seconds(86400)(text) == number
+
+
+@pytest.mark.parametrize(
+    "text", ["", "s", "-1s", "1d", "2 weeks", "nan", "1e3", "25h", "1s1s", "٣s", "1" * 30]
+)
+def test_what_is_no_time_is_refused(text: str) -> None:
+    """The message says how one looks."""
+    with pytest.raises(argparse.ArgumentTypeError, match="is no time like 2s, 500ms or 1m"):
+        seconds(86400)(text)

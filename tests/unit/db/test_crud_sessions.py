@@ -80,7 +80,8 @@ def test_get(database: Database) -> None:
     assert found.phase_history == {}
     assert found.warnings == []
     assert found.project_slug == "garden"
-    for name in set(SessionSummary.model_fields) - {"project_slug"}:
+    assert found.workspace_missing_since is None
+    for name in set(SessionSummary.model_fields) - {"project_slug", "workspace_missing_since"}:
         assert getattr(found, name) == getattr(row, name), name
 
 

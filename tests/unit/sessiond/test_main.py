@@ -1,21 +1,34 @@
-"""The daemon's command line: what it refuses, in one sentence with a hint and an exit code."""
+"""The daemon's command line: what cannot run says why and what to do, and ends in its exit code."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from sessiond.main import main
+from sessiond.signals import Signals
+
+
+class Quiet(Signals):
+    """Signals that take nothing over from the process that runs the tests."""
+
+    def install(self) -> None:
+        """Take nothing over."""
+
+    def give_up_after(self, seconds: float, *, code: int = 0) -> None:
+        """Never leave."""
 
 
 @pytest.fixture(autouse=True)
-def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No configuration, database or state folder but the test's; this process keeps its own logging."""
-    monkeypatch.setattr("sessiond.logs.set_up", lambda _level: None)
-    for name in ("SESSIOND_CONFIG", "SESSIOND_DATABASE_URL", "SESSIOND_HOST_ID"):
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every command work in this test's folders, and leave this process's signals alone."""
+    for name in ("SESSIOND_CONFIG", "SESSIOND_DATABASE_URL", "SESSIOND_RUNTIME_DIR", "CREDENTIALS_DIRECTORY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SESSIOND_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setattr("sessiond.signals.StopSignals.install", lambda _self: None)
+    monkeypatch.setattr("sessiond.signals.Signals", Quiet)
+    monkeypatch.setattr("os.umask", lambda _mask: 0o022)
+    monkeypatch.setattr("resource.setrlimit", lambda *_: None)
 
 
 @pytest.mark.parametrize(
@@ -27,6 +40,10 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["run", "DIR", "--database", "mysql://host/db"], 78, "not supported"),
         (["run", "DIR", "--database", "postgresql://me:secret@host/db"], 78, "password"),
         (["run", "DIR", "--state-dir", "FILE"], 78, "cannot be used"),
+        (["run", "DIR", "--listen", "0.0.0.0:80"], 78, "control.listen"),
+        (["run", "DIR", "--log-file", "DIR"], 78, "log"),
+        (["run", "DIR", "--runtime-dir", "/" + "long/" * 30], 78, "daemon.runtime_dir"),
+        (["stop"], 3, "no sessiond runs"),
     ],
 )
 def test_what_cannot_run_says_why(
@@ -34,12 +51,21 @@ def test_what_cannot_run_says_why(
 ) -> None:
     """Each mistake ends in its exit code, a sentence and a hint, and no secret is repeated."""
     (tmp_path / "file").write_text("")
-    places = {"FILE": str(tmp_path / "file"), "DIR": str(tmp_path)}
-    assert main([places.get(argument, argument) for argument in arguments]) == code
+    named = {"FILE": str(tmp_path / "file"), "DIR": str(tmp_path)}
+    root = ["--allow-root"] if arguments[0] == "run" else []
+    assert main([named.get(argument, argument) for argument in arguments] + root) == code
     told = capsys.readouterr().err
     assert words in told
-    assert "hint: " in told
+    assert "hint: " in told or "must be" in told
     assert "secret" not in told
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root is refused")
+def test_root_is_refused_unless_allowed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As root nothing is read, locked or made; the hint names the option."""
+    assert main(["run", str(tmp_path)]) == 2
+    assert "--allow-root" in capsys.readouterr().err
+    assert not (tmp_path / "state").exists()
 
 
 def test_unknown_words_are_usage_errors(capsys: pytest.CaptureFixture[str]) -> None:

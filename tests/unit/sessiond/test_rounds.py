@@ -1,5 +1,7 @@
 """Reconcile rounds: what is asked for is done, coalesced, repeated, and survives every failure."""
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -7,14 +9,15 @@ from uuid import UUID
 
 import pytest
 
-from sessiond.rounds import EVERYTHING, Rounds, Steps
-from sessionlib.errors import DatabaseUnavailableError
+from sessiond.agenda import EVERYTHING
+from sessiond.rounds import Rounds, Steps
+from sessionlib.errors import DatabaseUnavailableError, SessionlibError
 from sessionlib.sync.places import Place
 from sessionlib.sync.reconcile import Report
 from sessionlib.sync.ticket import Ticket
 
 NOBODY = UUID(int=0)
-A, B = Path("/p/a"), Path("/p/b")
+A, B, C = Path("/p/a"), Path("/p/b"), Path("/p/c")
 
 
 class Fake:
@@ -28,12 +31,16 @@ class Fake:
         self.settled = True
         self.cleaned: list[int] = []
         self.analyzed: list[int] = []
+        self.compared: list[Report] = []
+        self.believed: list[bool] = []
+        self.before: dict[Path, Callable[[], object]] = {}
 
     def steps(self) -> Steps:
         """Return the steps to hand to Rounds."""
         return Steps(
             discover=lambda: [A, B],
             reconcile=self.reconcile,
+            compared=self.compared.append,
             vouch=self.vouch,
             settled=lambda: self.settled,
             clean=lambda: self.cleaned.append(len(self.done)),
@@ -44,8 +51,10 @@ class Fake:
         """Count a heartbeat."""
         self.vouched += 1
 
-    def reconcile(self, path: Path) -> Report:
+    def reconcile(self, path: Path, accept_missing: bool) -> Report:
         """Record a comparison, or fail as told."""
+        self.believed.append(accept_missing)
+        self.before.pop(path, lambda: None)()
         if self.failures:
             raise self.failures.pop(0)
         self.done.append(path)
@@ -178,7 +187,7 @@ def test_an_outage_multiplies_nothing(fake: Fake, monkeypatch: pytest.MonkeyPatc
     wait_until(lambda: len(fake.failures) < 10)
     for _ in range(50):
         rounds.request(A, "absent")
-    planned = list(rounds._due)
+    planned = list(rounds._agenda._plans)
     assert len(planned) == len(set(planned)) <= 5
     wait_until(lambda: not fake.failures and A in fake.done)
     rounds.stop()
@@ -203,3 +212,130 @@ def test_a_problem_is_told_once(
 def test_everything_stands_for_all_roots() -> None:
     """The constant is no path that a root could have."""
     assert not EVERYTHING.is_absolute()
+
+
+class Asking:
+    """A question that records its answer."""
+
+    def __init__(self, roots: list[Path], *, accept_missing: bool = False) -> None:
+        self.roots = roots
+        self.accept_missing = accept_missing
+        self.error: SessionlibError | None = None
+        self.reports: list[Report] | None = None
+        self.failure: SessionlibError | None = None
+
+    def begin(self) -> list[Path]:
+        """Return the roots, or refuse."""
+        if self.error is not None:
+            raise self.error
+        return self.roots
+
+    def finish(self, reports: list[Report]) -> None:
+        """Keep the reports."""
+        self.reports = reports
+
+    def fail(self, error: SessionlibError) -> None:
+        """Keep the error."""
+        self.failure = error
+
+
+def test_a_question_is_answered_with_its_reports(fake: Fake, rounds: Rounds, wait_until: Wait) -> None:
+    """What somebody asks for is compared with his wish about missing sessions, and he gets the reports."""
+    wait_until(lambda: fake.vouched == 1)
+    question = Asking([B], accept_missing=True)
+    assert rounds.ask(question)
+    wait_until(lambda: question.reports is not None)
+    assert [report.place.path for report in question.reports or []] == [B]
+    assert fake.believed == [False, False, True]
+
+
+def test_a_question_goes_before_the_rest_of_a_round(fake: Fake, wait_until: Wait) -> None:
+    """Somebody who asks in the middle of a round over everything is answered before its next root."""
+    rounds = Rounds(fake.steps(), interval=3600)
+    question = Asking([C])
+    fake.before[A] = lambda: rounds.ask(question)
+    rounds.start()
+    wait_until(lambda: fake.done == [A, C, B])
+    rounds.stop()
+
+
+def test_a_question_that_cannot_begin_fails_alone(fake: Fake, rounds: Rounds, wait_until: Wait) -> None:
+    """The reason reaches who asked, and the thread serves the next."""
+    wait_until(lambda: fake.vouched == 1)
+    bad, good = Asking([A]), Asking([B])
+    bad.error = DatabaseUnavailableError("down")
+    rounds.ask(bad)
+    rounds.ask(good)
+    wait_until(lambda: good.reports is not None)
+    assert bad.failure is bad.error
+    assert bad.reports is None
+
+
+def test_a_defect_while_answering_is_told_in_words(
+    fake: Fake, rounds: Rounds, wait_until: Wait, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who asked gets a sentence without the traceback, which the log has."""
+    wait_until(lambda: fake.vouched == 1)
+    fake.failures = [ZeroDivisionError("a defect")]
+    question = Asking([A])
+    rounds.ask(question)
+    wait_until(lambda: question.failure is not None)
+    assert "ZeroDivisionError" in str(question.failure)
+    assert "a defect" in caplog.text
+
+
+def test_questions_are_refused_after_the_stop(fake: Fake, wait_until: Wait) -> None:
+    """One that waits at the stop fails, and one that comes later is not taken."""
+    rounds = Rounds(fake.steps(), interval=3600)
+    late = Asking([A])
+    fake.before[A] = lambda: (rounds.ask(late), rounds.stop(0))
+    rounds.start()
+    wait_until(lambda: late.failure is not None)
+    assert not rounds.ask(Asking([B]))
+    rounds.stop()
+
+
+def test_the_first_round_is_over_when_its_import_is(fake: Fake, wait_until: Wait) -> None:
+    """Until what the first round has queued is mirrored, the mirror is only as fresh as before."""
+    ticket = Ticket(1)
+    fake.reports[A] = {"ticket": ticket}
+    rounds = Rounds(fake.steps(), interval=3600)
+    rounds.start()
+    wait_until(lambda: len(rounds.compared()) == 2)
+    assert not rounds.first_round_over
+    ticket.done("written")
+    wait_until(lambda: rounds.first_round_over)
+    rounds.stop()
+
+
+def test_a_timer_casts_no_doubt_and_a_lost_event_does(fake: Fake, wait_until: Wait) -> None:
+    """Files are in doubt from a request's moment until its comparison; a routine round doubts nothing."""
+    rounds = Rounds(fake.steps(), interval=3600)
+    assert rounds.doubtful_since() is None
+    before = time.monotonic()
+    rounds.request(B, "overflow")
+    since = rounds.doubtful_since()
+    assert since is not None
+    assert since >= before
+    rounds.start()
+    wait_until(lambda: fake.vouched == 1)
+    assert rounds.doubtful_since() is None
+    rounds.stop()
+
+
+def test_progress_tells_what_the_thread_is_at(fake: Fake, wait_until: Wait) -> None:
+    """While a comparison hangs, the thread is seen to hold it, and is stuck after the limit."""
+    gate = threading.Event()
+    fake.before[A] = gate.wait
+    rounds = Rounds(fake.steps(), interval=3600)
+    rounds.start()
+    wait_until(lambda: rounds.progress().doing is not None)
+    held = rounds.progress()
+    assert "everything" in (held.doing or "")
+    now = time.monotonic()
+    assert not held.is_stuck(now, 60)
+    assert held.is_stuck(now + 61, 60)
+    gate.set()
+    wait_until(lambda: rounds.progress().holding_since is None)
+    rounds.stop()
+    assert rounds.progress().is_stuck(now, 60)

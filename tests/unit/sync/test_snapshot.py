@@ -1,6 +1,7 @@
 """One reading of a session folder: what is content, what is an error, and what is worth another look."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,22 @@ def test_half_a_plan_is_raised_only_while_it_is_fresh(folder: Path) -> None:
     assert old.content is not None
     assert old.content.warnings[-1] == old.problems[0]
     assert old.content.checkpoints_total is None
+
+
+@pytest.mark.parametrize("name", ["plan.json", "research/soil/state.json"])
+def test_a_broken_extra_is_called_by_its_own_name(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """What is wrong with a plan or a research run is said of that file, not of the session's state.json."""
+    builders.write_json(folder / name, b"[]")
+    taken = take(folder)
+    assert taken.error is None
+    assert taken.problems == ((name, "holds a list at the top level, not an object"),)
+    monkeypatch.setattr("sessionlib.state.files.RACY_NS", 60 * 10**9)
+    (folder / name).write_bytes(b'{"half": [')
+    with pytest.raises(StateInvalidError, match=f"^{re.escape(name)} is not JSON") as caught:
+        snapshot.take(folder)
+    assert caught.value.torn
 
 
 def test_a_fresh_half_plan_is_torn(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,3 +39,14 @@ def test_the_counts_are_a_copy() -> None:
     ticket = Ticket(1)
     ticket.counts["forged"] = 1
     assert ticket.counts == {}
+
+
+def test_a_listener_is_told_once_at_the_end() -> None:
+    """It hears nothing before the last outcome, and one that comes later hears at once."""
+    ticket, told = Ticket(2), []
+    ticket.on_done(lambda: told.append("early"))
+    ticket.done("written")
+    assert told == []
+    ticket.done("written")
+    ticket.on_done(lambda: told.append("late"))
+    assert told == ["early", "late"]

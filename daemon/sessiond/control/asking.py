@@ -1,0 +1,160 @@
+"""What a client asks: the parameters of a URL and the keys of a JSON body, checked and in Python's types."""
+
+import asyncio
+import json
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from aiohttp import web
+
+from sessiond.control.answers import RequestError
+from sessionlib.db.crud.changes import nearest
+
+BODY_MOST = 64 * 1024
+"""Bytes of a request's body."""
+
+MOST = 2**31 - 1
+"""The greatest whole number: what both databases hold in an integer."""
+
+Kind = Callable[[Any], Any]
+"""Takes a value, a text from a URL or whatever JSON holds; raises ValueError with what it must be."""
+
+_YES = frozenset({"true", "1", "yes"})
+_NO = frozenset({"false", "0", "no"})
+
+
+def a_text(value: Any) -> str:
+    """Take a text without NUL, which neither paths nor databases hold."""
+    if not isinstance(value, str) or "\x00" in value:
+        raise ValueError("a text without NUL")
+    return value
+
+
+def a_flag(value: Any) -> bool:
+    """Take true or false."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in _YES | _NO:
+        return value.lower() in _YES
+    raise ValueError("true or false")
+
+
+def a_whole(least: int, most: int = MOST) -> Kind:
+    """Return the kind that takes a whole number from `least` to `most`."""
+
+    def take(value: Any) -> int:
+        try:
+            number = int(value) if isinstance(value, str) and value.isascii() else None
+        except ValueError:
+            number = None
+        if number is None or not least <= number <= most:
+            raise ValueError(f"a whole number from {least} to {most}")
+        return number
+
+    return take
+
+
+def a_number(least: float, most: float) -> Kind:
+    """Return the kind that takes a number from `least` to `most`, fractions included."""
+
+    def take(value: Any) -> float:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        try:
+            number = float(value) if is_number or isinstance(value, str) else float("nan")
+        except (ValueError, OverflowError):
+            number = float("nan")
+        if not least <= number <= most:
+            raise ValueError(f"a number from {least:g} to {most:g}")
+        return number
+
+    return take
+
+
+def parameters(request: web.BaseRequest, kinds: Mapping[str, Kind]) -> dict[str, Any]:
+    """Return the parameters that were given; one that is empty was not given.
+
+    Raises:
+        RequestError: One is unknown, repeated, or of another kind.
+    """
+    given = request.query
+    for name in given:
+        _known(name, kinds, "parameter")
+        if len(given.getall(name)) > 1:
+            raise RequestError(400, f"{name} is given more than once")
+    return {name: taken(name, value, kinds[name]) for name, value in given.items() if value}
+
+
+async def body(request: web.BaseRequest, kinds: Mapping[str, Kind], timeout: float) -> dict[str, Any]:  # noqa: ASYNC109 - the answer at its end is ours
+    """Return the keys of a request's JSON object; without a body there are none. Null is not given.
+
+    Raises:
+        RequestError: It does not come in time, is too large, is no JSON object, or has an unknown key or one
+            of another kind.
+    """
+    received = await _receive(request, timeout)
+    tree = _object(received) if received.strip() else {}
+    for name in tree:
+        _known(name, kinds, "key")
+    return {name: taken(name, value, kinds[name]) for name, value in tree.items() if value is not None}
+
+
+async def _receive(request: web.BaseRequest, timeout: float) -> bytes:  # noqa: ASYNC109 - see above
+    if (request.content_length or 0) > BODY_MOST:
+        raise _too_large()
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise RequestError(415, "a compressed body is not understood", close=True)
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
+    try:
+        async with asyncio.timeout(timeout):
+            return await request.read()
+    except TimeoutError:
+        raise RequestError(408, f"the body did not come within {timeout:g} s", close=True) from None
+    except web.HTTPRequestEntityTooLarge:
+        raise _too_large() from None
+    except web.RequestPayloadError:
+        raise RequestError(400, "the body is cut off or malformed", close=True) from None
+
+
+def _too_large() -> RequestError:
+    return RequestError(413, f"the body has more than {BODY_MOST} bytes", close=True)
+
+
+def _object(received: bytes) -> dict[str, Any]:
+    try:
+        tree = json.loads(received.decode(), parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        tree = None
+    if not isinstance(tree, dict):
+        raise RequestError(
+            400, "the body is no JSON object", hint='send an object, such as {"path": "/code"}'
+        )
+    return tree
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(word)
+
+
+def _known(name: str, names: Collection[str], what: str) -> None:
+    if name in names:
+        return
+    close = nearest(name, list(names))
+    some = f"there are {', '.join(names)}" if names else "there are none here"
+    hint = f"did you mean: {', '.join(close)}?" if close else some
+    raise RequestError(400, f"there is no {what} {name[:100]!r} here", hint=hint)
+
+
+def taken(name: str, value: Any, kind: Kind) -> Any:
+    """Return a value in Python's type.
+
+    Raises:
+        RequestError: It is of another kind.
+    """
+    try:
+        return kind(value)
+    except ValueError as error:
+        shown = json.dumps(value)
+        shown = shown if len(shown) <= 100 else f"{shown[:100]}…"  # noqa: PLR2004 - enough to know it again
+        raise RequestError(400, f"{name} must be {error}, not {shown}") from None

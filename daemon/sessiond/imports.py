@@ -1,0 +1,83 @@
+"""Imports: what a round has queued, followed until it is mirrored, with a line of progress now and then."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sessiond.logs import event
+from sessionlib.sync.reconcile import Report
+from sessionlib.sync.ticket import Ticket
+
+_LOG = logging.getLogger("sessiond.rounds")
+
+_WORTH_A_LINE = 100
+"""Folders from which on the end of an import is logged even if it was quick."""
+_WORTH_ANALYZING = 500
+"""Folders from which on an import changes the database's idea of how large its tables are."""
+_SLOW = 5.0
+"""Seconds after which an import's progress is logged, and again each time they have passed."""
+
+
+@dataclass(slots=True)
+class _Import:
+    root: Path
+    ticket: Ticket
+    started: float
+    told: float
+
+
+class Imports:
+    """The imports that are running; used by one thread.
+
+    Args:
+        analyze: Lets the database count its tables anew.
+    """
+
+    def __init__(self, analyze: Callable[[], None]) -> None:
+        self._analyze = analyze
+        self._running: list[_Import] = []
+
+    def __bool__(self) -> bool:
+        """Tell whether any is running."""
+        return bool(self._running)
+
+    def add(self, report: Report) -> None:
+        """Follow what a comparison has queued."""
+        if report.ticket.total:
+            now = time.monotonic()
+            self._running.append(_Import(report.place.path, report.ticket, now, now))
+
+    def follow(self) -> None:
+        """Log the progress of those that take long, and the end of those worth it.
+
+        Raises:
+            DatabaseError: The database did not answer when it was to count its tables.
+        """
+        now = time.monotonic()
+        for running in self._running:
+            _tell(running, now)
+        ended = [running for running in self._running if not running.ticket.left]
+        self._running = [running for running in self._running if running.ticket.left]
+        if any(running.ticket.total >= _WORTH_ANALYZING for running in ended):
+            self._analyze()
+
+
+def _tell(running: _Import, now: float) -> None:
+    left = running.ticket.left
+    if left and now - running.told < _SLOW:
+        return
+    told_before = running.told > running.started
+    running.told = now
+    if left or told_before or running.ticket.total >= _WORTH_A_LINE:
+        event(
+            _LOG,
+            logging.INFO,
+            "import.progress" if left else "import.done",
+            "importing" if left else "imported",
+            root=str(running.root),
+            done=running.ticket.total - left,
+            of=running.ticket.total,
+            for_s=round(now - running.started, 1),
+        )

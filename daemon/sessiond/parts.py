@@ -1,0 +1,322 @@
+"""The wired parts of a running daemon: watcher → debouncer → queue, the rounds beside them, and the feed.
+
+The parts know nothing of each other; every line between two of them is drawn here.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from sessiond.agenda import EVERYTHING
+from sessiond.board import Board, Limits
+from sessiond.changes import Changes
+from sessiond.channel import Channel
+from sessiond.debounce import Debouncer
+from sessiond.feed import Change, Feed
+from sessiond.hints import Hint, ProjectsTouched, RootTouched, SessionTouched
+from sessiond.logs import event
+from sessiond.progress import Progress
+from sessiond.rescans import Rescans, RootCounts
+from sessiond.rounds import Rounds, Steps
+from sessiond.targets import Target, roots_of
+from sessiond.watch.watcher import Watcher
+from sessionlib.config import Config
+from sessionlib.db import queries
+from sessionlib.db.crud import hosts, projects
+from sessionlib.errors import SessionlibError
+from sessionlib.models.base import utc_now
+from sessionlib.runtime import Runtime
+from sessionlib.state.scan import find_roots
+from sessionlib.sync.mirror import Outcome, Result
+from sessionlib.sync.places import stored_name
+from sessionlib.sync.reconcile import Report
+
+_LOG = logging.getLogger("sessiond")
+
+_UNSETTLED = ("owed", "refused")
+
+
+class Parts:
+    """Owns the parts; `start` and `stop` are called once each, the rest from any thread.
+
+    Args:
+        config: The settings in force; `config.watch.roots` are watched.
+        runtime: Open, its queue not started.
+        feed: Gets the changes.
+        others: Tell how the parts get on that are not among these.
+    """
+
+    def __init__(
+        self, config: Config, runtime: Runtime, feed: Feed, *, others: Sequence[Callable[[], Progress]] = ()
+    ) -> None:
+        self.config = config
+        self.runtime = runtime
+        self._more = others
+        self._watched_projects: set[Path] = set()
+        self._names: dict[UUID, str] = {}
+        self._told: set[str] = set()
+        watch = config.watch
+        runtime.queue.listen(on_recover=self._recovered, on_result=self._synced)
+        self.debouncer: Debouncer[Path] = Debouncer(
+            runtime.queue.submit, quiet=watch.quiet, longest=watch.longest_delay
+        )
+        self.watcher = Watcher(
+            self._hear,
+            options=runtime.finder,
+            poll_interval=watch.poll_interval,
+            force_polling=watch.force_polling,
+        )
+        self.rounds = Rounds(self._steps(), interval=watch.reconcile_interval)
+        self.rescans = Rescans(
+            self.rounds,
+            resolve=self._resolve,
+            count=self._count,
+            paused=lambda: self.runtime.queue.stats().paused,
+        )
+        self.channel = Channel(
+            runtime.database,
+            host_id=runtime.host.host_id,
+            on_rescan=self.rescan,
+            on_changes=self._relay,
+            on_reconnect=lambda: self.rounds.request(EVERYTHING, "listener back"),
+        )
+        self.changes = Changes(
+            runtime.database,
+            feed,
+            host_id=runtime.host.host_id,
+            started_at=utc_now(),
+            announce=self.channel.announce,
+        )
+        self.board = Board(
+            runtime.queue,
+            self.rounds,
+            self.watcher,
+            held_since=self.debouncer.held_since,
+            others=self._others,
+            limits=Limits(config.daemon.stale_after, config.daemon.stuck_after),
+        )
+
+    def _steps(self) -> Steps:
+        return Steps(
+            discover=self._discover,
+            reconcile=lambda path, accept: self.runtime.reconcile(path, accept_missing=accept),
+            compared=self._compared,
+            vouch=self._vouch,
+            settled=self._settled,
+            clean=self._clean,
+            analyze=self.runtime.database.refresh_statistics,
+        )
+
+    # --- life ----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Watch first, then look: nothing that is written in between can be missed."""
+        self.board.vouched = self._last_vouched()
+        self.runtime.queue.start()
+        self.changes.start()
+        self.channel.start()
+        self.rescans.start()
+        self.watcher.start()
+        for root in self.config.watch.roots:
+            self.watcher.add_root(root)
+        self._watch_registered()
+        self.rounds.start()
+
+    def stop(self, deadline: float) -> int:
+        """Stop listening, flush what was coalesced, drain the queue; return the folders left over.
+
+        Every step has its share of `deadline` seconds, and none waits for another that hangs.
+        """
+        ends = time.monotonic() + deadline
+
+        def share(most: float) -> float:
+            return max(0.0, min(most, ends - time.monotonic()))
+
+        self.rescans.stop(timeout=share(1.0))
+        self.watcher.stop(timeout=share(5.0))
+        self.debouncer.stop(flush=True)
+        self.rounds.stop(timeout=share(2.0))
+        left = self.runtime.drain(share(deadline))
+        self.changes.stop(timeout=share(1.0))
+        self.channel.stop(timeout=share(1.0))
+        self.runtime.database.close()
+        return left
+
+    def _others(self) -> list[Progress]:
+        mine = [self.debouncer.progress(), self.changes.progress(), self.channel.progress()]
+        return mine + [progress() for progress in self._more]
+
+    def _relay(self, changes: list[Change]) -> None:
+        self.changes.relay(changes)
+
+    # --- what others ask -----------------------------------------------------------------------
+
+    def rescan(self, target: Target) -> None:
+        """Ask for a comparison that nobody waits for; what is wrong with it is logged."""
+        answer = self.rescans.ask(target)
+        answer.add_done_callback(lambda done: _tell_refused(target, done.exception()))
+
+    def name_of(self, project_id: UUID) -> str | None:
+        """Return a project's name as it was last looked up; None before."""
+        return self._names.get(project_id)
+
+    def watch_roots(self, roots: Sequence[Path]) -> None:
+        """Watch these roots from now on, and no longer those that are not among them."""
+        before = self.config.watch.roots
+        for root in before:
+            if root not in roots:
+                self.watcher.remove(root)
+        # A project registered by hand below a root that went is watched for itself again.
+        self._watched_projects.clear()
+        for root in roots:
+            if root not in before:
+                self.watcher.add_root(root)
+        self.rounds.request(EVERYTHING, "reload")
+
+    # --- from the watcher ----------------------------------------------------------------------
+
+    def _hear(self, hint: Hint) -> None:
+        """Take a hint from the watcher; only queues."""
+        if isinstance(hint, SessionTouched):
+            self.debouncer.touch(hint.session_dir)
+        elif isinstance(hint, RootTouched):
+            if hint.reason in {"vanished", "replaced", "moved"}:
+                self.runtime.registrar.forget(hint.sessions_root)
+            lost = hint.reason in {"overflow", "error"}
+            self.rounds.request(EVERYTHING if lost else hint.sessions_root, hint.reason)
+        elif isinstance(hint, ProjectsTouched):
+            self.runtime.registrar.forget()
+            self.rounds.request(EVERYTHING, hint.reason)
+
+    # --- from the rounds -----------------------------------------------------------------------
+
+    def _discover(self) -> list[Path]:
+        """Return every sessions root: those below the watched folders, and those known from before."""
+        self._watch_registered()
+        found: dict[Path, None] = {}
+        for watched in self.config.watch.roots:
+            discovery = find_roots(watched, self.runtime.finder)
+            found.update((root.path, None) for root in discovery.roots)
+            for problem in discovery.problems:
+                level = logging.DEBUG if problem in self._told else logging.WARNING
+                self._told.add(problem)
+                event(_LOG, level, "discover.problem", problem, root=str(watched))
+        # Registering first lets a project that moved take its row along before its old place is looked at.
+        for path in found:
+            self.runtime.registrar.place_of(path)
+        self._learn_names()
+        real = {path.resolve() for path in found}
+        known = [place.path for place in self.runtime.registrar.places() if place.path not in real]
+        return [*found, *known]
+
+    def _watch_registered(self) -> None:
+        """Watch the projects that were registered outside the roots."""
+        for path in self.runtime.registrar.registered_paths():
+            inside = any(path.is_relative_to(root.resolve()) for root in self.config.watch.roots)
+            if not inside and path not in self._watched_projects:
+                self._watched_projects.add(path)
+                self.watcher.add_project(path)
+
+    def _learn_names(self) -> None:
+        with self.runtime.database.read() as connection:
+            self._names = {row.project_id: row.slug for row in projects.listed(connection)}
+
+    def _compared(self, report: Report) -> None:
+        if report.tombstoned or report.absent or report.missing:
+            self.changes.reconciled(report.place)
+
+    def _clean(self) -> None:
+        """Tell the watcher that whatever events were lost has been made good."""
+        degraded = [entry for entry in self.watcher.status() if entry.degraded]
+        for entry in degraded:
+            self.watcher.mark_clean(entry.path)
+        if degraded:
+            # What another process wrote meanwhile rang no bell here, and left nothing to mend.
+            self.changes.catch_up()
+
+    def _settled(self) -> bool:
+        stats = self.runtime.queue.stats()
+        return stats.paused is None and not (stats.waiting or stats.running or stats.behind)
+
+    def _vouch(self) -> None:
+        self.runtime.vouch()
+        self.board.vouched = utc_now()
+
+    def _last_vouched(self) -> datetime | None:
+        with suppress(SessionlibError), self.runtime.database.read() as connection:
+            return hosts.last_beats(connection).get(self.runtime.host.host_id)
+        return None
+
+    # --- from the queue ------------------------------------------------------------------------
+
+    def _recovered(self) -> None:
+        self.runtime.registrar.forget()
+        self.rounds.request(EVERYTHING, "database back")
+
+    def _synced(self, path: Path, result: Result, live: bool) -> None:  # noqa: FBT001 - the queue's signature
+        if result.outcome is Outcome.ABSENT:
+            self.rounds.request(path.parent, "absent")
+        elif result.outcome is Outcome.INVALID:
+            event(
+                _LOG,
+                logging.WARNING,
+                "session.unreadable",
+                "kept the last good row",
+                path=stored_name(str(path)),
+                error=result.error,
+            )
+        elif result.outcome is Outcome.WRITTEN:
+            level = logging.INFO if live else logging.DEBUG
+            event(_LOG, level, "session.synced", "mirrored", path=stored_name(str(path)))
+        place = self.runtime.registrar.known(path.parent)
+        if place is not None:
+            self.changes.touched(place, path.name)
+
+    # --- rescans -------------------------------------------------------------------------------
+
+    def _resolve(self, target: Target) -> list[Path]:
+        if target.path is None and target.project is None:
+            return self._discover()
+        return roots_of(self.runtime, self.config.watch.roots, target)
+
+    def _count(self, reports: list[Report]) -> list[RootCounts]:
+        self._learn_names()
+        with self.runtime.database.read() as connection:
+            return [self._counted(connection, report) for report in reports]
+
+    def _counted(self, connection: Connection, report: Report) -> RootCounts:
+        place = report.place
+        unreadable = queries.unreadable_in(connection, place.project_id, place.workspace_id, place.root)
+        return _counts(report, self.name_of(place.project_id), unreadable)
+
+
+def _counts(report: Report, project: str | None, unreadable: int) -> RootCounts:
+    outcomes = report.ticket.counts
+    written = outcomes.get(Outcome.WRITTEN, 0)
+    left = sum(outcomes.get(outcome, 0) for outcome in _UNSETTLED)
+    return RootCounts(
+        project=project,
+        path=stored_name(str(report.place.path)),
+        sessions=report.total,
+        written=written,
+        unchanged=max(0, report.total - written - unreadable - left),
+        absent=report.absent,
+        tombstoned=report.tombstoned,
+        held=report.held,
+        unreadable=unreadable,
+        left=left,
+        missing=report.missing,
+        problems=report.problems,
+    )
+
+
+def _tell_refused(target: Target, error: BaseException | None) -> None:
+    if isinstance(error, SessionlibError):
+        asked = target.project or target.path or "everything"
+        event(_LOG, logging.WARNING, "rescan.refused", error.message, target=str(asked), hint=error.hint)

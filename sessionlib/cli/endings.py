@@ -1,0 +1,88 @@
+"""How a command ends: its errors as one line and a hint, and the exit code that belongs to them."""
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TRACEBACK_VARIABLE = "SESSIONCTL_TRACEBACK"
+
+_INTERRUPTED = 130
+_BROKEN_PIPE = 141
+"""What the shell reports of a program that SIGPIPE ended, as it ends others in a pipe."""
+
+
+def ended(work: "Callable[[], int]") -> int:
+    """Do the work of a command; return its exit code, whatever it raises."""
+    _take_any_character()
+    try:
+        return work()
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 1 if stop.code else 0
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        drop_output()
+        return _BROKEN_PIPE
+    except Exception as error:  # noqa: BLE001 - nobody above us could say it to a person
+        return _failed(error)
+
+
+def _failed(error: Exception) -> int:
+    # Imported late: the class brings half of what `sessionctl status` is quick without.
+    from sessionlib.errors import SessionlibError
+
+    if isinstance(error, SessionlibError):
+        complain(error.message, error.hint)
+        return error.exit_code
+    if os.environ.get(TRACEBACK_VARIABLE):
+        raise error
+    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    complain(
+        f"unexpected {type(error).__name__}: {first}",
+        f"run it again with {TRACEBACK_VARIABLE}=1 to see where, and report it",
+    )
+    return 1
+
+
+def _take_any_character() -> None:
+    """Let a terminal of another encoding show escapes instead of breaking the command."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            try:
+                reconfigure(errors="backslashreplace")
+            except ValueError:
+                continue
+
+
+def complain(message: str, hint: str | None) -> None:
+    """Say on standard error what went wrong, and what to do."""
+    from sessionlib.cli.text import visible
+
+    try:
+        print(f"sessionctl: {visible(message)}", file=sys.stderr)
+        if hint:
+            print(f"  hint: {visible(hint)}", file=sys.stderr)
+    except OSError:
+        return
+
+
+def unprintable(error: OSError) -> "Exception":
+    """Return the error for an answer that cannot be written, having dropped what is left of it."""
+    from sessionlib.errors import SessionlibError
+
+    drop_output()
+    return SessionlibError(f"cannot write the answer: {error.strerror or error}")
+
+
+def drop_output() -> None:
+    """Point standard output at nothing, so that the interpreter's last flush does not complain either."""
+    try:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, sys.stdout.fileno())
+        os.close(nothing)
+    except (OSError, ValueError):
+        return

@@ -1,0 +1,180 @@
+"""The sections of the configuration: every key with its type, its limits and its default.
+
+What a key is for and why one would change it stands in ``config.example.toml``.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, ValidationInfo
+
+from sessionlib.locations import absolute
+
+
+class Unit(NamedTuple):
+    """What a number counts, for messages."""
+
+    name: str
+
+
+class Address(NamedTuple):
+    """Where the loopback listener listens; a host of IPv6 is without its brackets."""
+
+    host: str
+    port: int
+
+
+_LISTEN = re.compile(r"(127\.0\.0\.1|\[::1\]|localhost):([0-9]{1,5})", re.ASCII)
+_ORIGIN = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:]+\])(?::([0-9]{1,5}))?", re.ASCII)
+_USUAL_PORTS = {"http": "80", "https": "443"}
+_PORT_MOST = 65535
+
+
+def _path_text(value: object) -> object:
+    if isinstance(value, str) and (not value or "\0" in value):
+        message = "must be a path, and not an empty one; leave the key out for its default"
+        raise ValueError(message)
+    if isinstance(value, str) and "://" in value:
+        # Not repeated in the message: a URL may hold a password.
+        message = "must be a path, not a URL"
+        raise ValueError(message)
+    return value
+
+
+def _folder(path: Path, info: ValidationInfo) -> Path:
+    start = getattr(info.context, "folder", None)
+    try:
+        return absolute(path if start is None else start / path.expanduser())
+    except RuntimeError as error:
+        message = f"there is no home folder for {str(path)!r}"
+        raise ValueError(message) from error
+
+
+def _relative(text: str) -> str:
+    parts = [part for part in text.split("/") if part not in {"", "."}]
+    if text.startswith(("/", "~")) or ".." in parts or not parts or "\0" in text:
+        message = f"must be a path inside the project, such as 'agents/sessions', not {text[:60]!r}"
+        raise ValueError(message)
+    return text
+
+
+def _one_line(text: str) -> str:
+    # Not repeated in the message: a URL may hold a password.
+    if not text.isprintable():
+        message = "must be one line without control characters"
+        raise ValueError(message)
+    return text
+
+
+def _loopback(text: str) -> str:
+    found = _LISTEN.fullmatch(text)
+    if text and (found is None or not 1 <= int(found[2]) <= _PORT_MOST):
+        message = (
+            "must be 127.0.0.1:PORT, [::1]:PORT or localhost:PORT with a port from 1 to 65535, not "
+            f"{text[:60]!r}: only programs on this machine may ask the daemon"
+        )
+        raise ValueError(message)
+    return text
+
+
+def _web_origin(text: str) -> str:
+    if text == "*":
+        message = "must name each origin: with '*' every web page could ask the daemon"
+        raise ValueError(message)
+    found = _ORIGIN.fullmatch(text)
+    usual = found is not None and found[3] == _USUAL_PORTS[found[1]]
+    if found is None or usual or int(found[3] or 1) > _PORT_MOST:
+        message = (
+            "must be an origin as a browser sends it, such as 'http://localhost:3000' (lower case, no path, "
+            f"no slash at the end, no port where it is the usual one), not {text[:60]!r}"
+        )
+        raise ValueError(message)
+    return text
+
+
+FolderPath = Annotated[Path, BeforeValidator(_path_text), AfterValidator(_folder)]
+Place = Annotated[str, Strict(), AfterValidator(_relative)]
+Origin = Annotated[str, Strict(), AfterValidator(_web_origin)]
+Seconds = Annotated[float, Strict(), Unit("seconds")]
+Number = Annotated[int, Strict()]
+Flag = Annotated[bool, Strict()]
+
+
+class Section(BaseModel):
+    """What all sections share: frozen, no other keys, and no value in the text of an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
+
+
+class WatchConfig(Section):
+    """What is watched, and how soon a change is seen."""
+
+    roots: tuple[FolderPath, ...] = ()
+    sessions_dirs: tuple[Place, ...] = (
+        "agents/sessions",
+        "apps/*/agents/sessions",
+        "packages/*/agents/sessions",
+    )
+    depth: Annotated[Number, Unit("folders")] = Field(default=4, ge=0, le=32)
+    force_polling: Flag = False
+    poll_interval: Seconds = Field(default=2.0, ge=0.1, le=3600)
+    quiet: Seconds = Field(default=0.05, ge=0, le=60)
+    longest_delay: Seconds = Field(default=0.5, ge=0, le=600)
+    reconcile_interval: Seconds = Field(default=60.0, ge=1, le=86400)
+
+
+class DatabaseConfig(Section):
+    """Where the mirror is kept; an empty URL means SQLite in the state folder.
+
+    `load` reads `url_file` and puts what it says into `url`.
+    """
+
+    url: Annotated[str, Strict(), AfterValidator(_one_line)] = Field(default="", repr=False)
+    url_file: FolderPath | None = None
+    pgbouncer: Flag = False
+
+
+class SyncConfig(Section):
+    """The sync queue. With `workers` 0, SQLite gets its one writer and PostgreSQL four."""
+
+    workers: Annotated[Number, Unit("threads")] = Field(default=0, ge=0, le=64)
+    attempts: Annotated[Number, Unit("tries")] = Field(default=6, ge=1, le=100)
+    first_delay: Seconds = Field(default=0.1, gt=0, le=60)
+    longest_delay: Seconds = Field(default=5.0, gt=0, le=3600)
+
+
+class ControlConfig(Section):
+    """Who may ask the daemon, beside its user over the Unix socket."""
+
+    listen: Annotated[str, Strict(), AfterValidator(_loopback)] = ""
+    token_file: FolderPath | None = None
+    origins: tuple[Origin, ...] = ()
+    clients: Annotated[Number, Unit("connections")] = Field(default=64, ge=1, le=1024)
+    request_timeout: Seconds = Field(default=5.0, ge=0.1, le=600)
+
+    @property
+    def address(self) -> Address | None:
+        """`listen`, split; None when there is no such listener."""
+        host, _, port = self.listen.rpartition(":")
+        return Address(host.strip("[]"), int(port)) if port else None
+
+
+class LogConfig(Section):
+    """What is logged, in which form, and where."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["logfmt", "json"] = "logfmt"
+    file: FolderPath | None = None
+
+
+class DaemonConfig(Section):
+    """The process itself."""
+
+    state_dir: FolderPath | None = None
+    runtime_dir: FolderPath | None = None
+    drain_deadline: Seconds = Field(default=20.0, ge=0, le=3600)
+    stale_after: Seconds = Field(default=10.0, ge=0.1, le=86400)
+    stuck_after: Seconds = Field(default=120.0, ge=1, le=86400)
+    host_id: UUID | None = None

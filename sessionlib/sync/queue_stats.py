@@ -1,0 +1,50 @@
+"""How the queue works, and what it says about itself."""
+
+from dataclasses import dataclass, field
+
+from sessionlib.sync.retry import RetryPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class QueueOptions:
+    """How the queue works.
+
+    Attributes:
+        workers: Threads; SQLite has one writer and wants one.
+        live_most: Live folders of one root synced in one transaction, while more than one waits.
+        batch_most: Folders of a reconcile synced in one transaction: few on SQLite, where a long
+            transaction keeps live work waiting.
+        policy: When a folder is tried again.
+    """
+
+    workers: int = 4
+    live_most: int = 20
+    batch_most: int = 500
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStats:
+    """What the queue holds and has done since it was made.
+
+    Attributes:
+        behind: Owed folders that can be read, so that the mirror does not equal the files.
+        oldest: Since when the oldest change has been waiting to be mirrored, in monotonic seconds; None
+            without one.
+        paused: The database's error, while it is down.
+        paused_for: Seconds since it went down.
+    """
+
+    workers: int
+    waiting: int
+    running: int
+    delayed: int
+    owed: int
+    behind: int
+    synced: int
+    written: int
+    failed: int
+    retried: int
+    oldest: float | None
+    paused: str | None
+    paused_for: float | None
