@@ -87,10 +87,15 @@ def _run(arguments: argparse.Namespace) -> int:
         )
     _make_absolute(arguments)
     with InstanceLock(_state_dir(arguments)) as lock:
-        from sessiond import running  # noqa: PLC0415 - see above
-        from sessiond.signals import Signals  # noqa: PLC0415
+        from sessiond.signals import Signals  # noqa: PLC0415 - see above
 
-        return running.run(arguments, lock, Signals())
+        signals = Signals()
+        if not arguments.detach:
+            # Their thread would not exist in the process that detaches itself.
+            signals.install()
+        from sessiond import running  # noqa: PLC0415
+
+        return running.run(arguments, lock, signals)
 
 
 def _make_absolute(arguments: argparse.Namespace) -> None:

@@ -32,7 +32,7 @@ from sessionlib.db.crud import hosts, projects
 from sessionlib.errors import SessionlibError
 from sessionlib.models.base import utc_now
 from sessionlib.runtime import Runtime
-from sessionlib.state.scan import find_roots
+from sessionlib.state.scan import find_roots, sessions_roots_of
 from sessionlib.sync.mirror import Outcome, Result
 from sessionlib.sync.places import stored_name
 from sessionlib.sync.reconcile import Report
@@ -207,6 +207,8 @@ class Parts:
                 level = logging.DEBUG if problem in self._told else logging.WARNING
                 self._told.add(problem)
                 event(_LOG, level, "discover.problem", problem, root=str(watched))
+        for path in self.runtime.registrar.registered_paths():
+            found.update((root.path, None) for root in sessions_roots_of(path, self.runtime.finder))
         # Registering first lets a project that moved take its row along before its old place is looked at.
         for path in found:
             self.runtime.registrar.place_of(path)

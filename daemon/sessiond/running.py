@@ -1,6 +1,7 @@
 """`sessiond run`, once the lock is held: configuration → logs → service, in the foreground or detached."""
 
 import argparse
+import logging
 import os
 import resource
 import sys
@@ -17,7 +18,9 @@ from sessiond.signals import Signals
 from sessionlib import config
 from sessionlib.config import Config
 from sessionlib.db.engine import Database
-from sessionlib.errors import UsageError
+from sessionlib.errors import SessionlibError, UsageError
+
+_LOG = logging.getLogger("sessiond")
 
 _OVERRIDES = {
     "roots": ("watch", "roots"),
@@ -43,7 +46,7 @@ def run(arguments: argparse.Namespace, lock: InstanceLock, signals: Signals) -> 
     Args:
         arguments: Of `sessiond run`; their paths are absolute.
         lock: Held.
-        signals: Not installed yet.
+        signals: Installed, unless the daemon is to be detached.
 
     Raises:
         SessionlibError: What keeps it from running.
@@ -84,9 +87,9 @@ def load(arguments: argparse.Namespace, folder: Path) -> Config:
 
 def _detach(loaded: Config, load: Callable[[], Config], lock: InstanceLock, signals: Signals) -> int:
     def start(readiness: Readiness) -> int:
-        return _serve(
-            loaded, load, signals, on_ready=readiness.ready, stacks=loaded.state_dir / _STACKS_NAME
-        )
+        signals.install()
+        signals.dump_to(loaded.state_dir / _STACKS_NAME)
+        return _serve(loaded, load, signals, on_ready=readiness.ready)
 
     # What would keep the daemon from starting is better found before it has left the terminal.
     Database(loaded.database_url).close()
@@ -102,18 +105,18 @@ def _serve(
     signals: Signals,
     *,
     on_ready: Callable[[str | None], None] = lambda _note: None,
-    stacks: Path | None = None,
 ) -> int:
     # A core would hold what the files and the configuration say.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-    signals.install()
     signals.give_up_after(loaded.daemon.drain_deadline + _GRACE)
-    if stacks is not None:
-        signals.dump_to(stacks)
     running = logs.set_up(log_options(loaded), secrets=loaded.secrets())
     try:
         notifier = Notifier.from_environment(os.environ)
         Service(loaded, signals, load=load, logs=running, notifier=notifier, on_ready=on_ready).run()
+    except SessionlibError as error:
+        words = {"hint": error.hint, "code": error.exit_code}
+        logs.event(_LOG, logging.ERROR, "sessiond.failed", error.message, **words)
+        raise
     finally:
         running.close()
     return 0

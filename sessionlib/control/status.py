@@ -64,8 +64,8 @@ class RootState:
 class WorkspaceState:
     """One sessions root: when it was last compared with the database, and what was there.
 
-    `project` is None while the project's name has not been looked up; `complete` is False when the folder could
-    not be listed, `missing` True when it was not there.
+    `project` is None while the project's name has not been looked up; `complete` is False when the folder
+    could not be listed, `missing` True when it was not there.
     """
 
     project: str | None

@@ -132,14 +132,20 @@ def test_what_it_still_waits_for_is_told(home: Home) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_only_what_is_meant_stays_open(home: Home) -> None:
+def test_only_what_is_meant_stays_open(home: Home, wait_until: Wait) -> None:
     """Null, the log twice, the lock, and the pipe of the signals: nothing of the starter, nor of the way."""
     more = "stray = [open(os.devnull) for _ in range(20)]; os.dup2(0, 500)"
     assert home.detach(more).returncode == 0
-    opened = {int(entry.name): entry.readlink() for entry in Path(f"/proc/{home.pid}/fd").iterdir()}
-    assert [str(opened.pop(number)) for number in range(3)] == [os.devnull, *[f"{home.path}/log"] * 2]
-    rest = sorted(str(path).partition(":")[0] for path in opened.values())
-    assert rest == [f"{home.path}/sessiond.lock", "pipe", "pipe"]
+    folder = Path(f"/proc/{home.pid}/fd")
+    # The pipe to the command is closed just after the word that ended it.
+    wait_until(lambda: len(list(folder.iterdir())) == 6, "six open files")
+    opened = {int(entry.name): str(entry.readlink()) for entry in folder.iterdir()}
+    assert [opened.pop(number) for number in range(3)] == [os.devnull, *[f"{home.path}/log"] * 2]
+    assert sorted(name.partition(":")[0] for name in opened.values()) == [
+        f"{home.path}/sessiond.lock",
+        "pipe",
+        "pipe",
+    ]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

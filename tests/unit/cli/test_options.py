@@ -21,6 +21,7 @@ VERBS = {
     "reload": [],
     "session": ["new", "show", "phase", "status", "checkpoint", "commit", "git", "decide"],
     "db": ["upgrade", "check"],
+    "service": ["install", "uninstall", "start", "stop", "restart", "status", "logs"],
 }
 CALLS = [
     [verb, *([action] if action else [])] for verb, actions in VERBS.items() for action in actions or [""]

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sessiond.logs import LogOptions, Logs, event, set_up
@@ -41,6 +42,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 def parsed(line: str, style: Style) -> dict[str, Any]:
     """Read a line as a strict reader of its format does."""
     if style == "json":
+        orjson.loads(line)  # refuses lone surrogates, as strict readers do
         return dict(json.loads(line, object_pairs_hook=_no_twins))
     assert "".join(match[0] for match in _PAIR.finditer(line)) == line
     pairs = [(match[1], match[2]) for match in _PAIR.finditer(line)]
@@ -89,12 +91,14 @@ def test_a_record_is_one_json_object() -> None:
     )
 
 
-HOSTILE = st.text(st.characters() | st.sampled_from('\x1b\n\r"\\=\u2028\u202e\udcff\ud800\0 {}')) | st.text()
+WORST = '\x1b[31m\n\r"\\=\u2028\u202e\udcff\ud800\0 {}\U000e0001\x85 level=error'
+HOSTILE = st.text(st.characters() | st.sampled_from(WORST)) | st.text()
 VALUES = HOSTILE | st.integers() | st.floats() | st.binary() | st.lists(HOSTILE) | st.booleans()
 
 
 @pytest.mark.parametrize("style", ["logfmt", "json"])
 @given(message=HOSTILE, name=HOSTILE, fields=st.dictionaries(HOSTILE, VALUES), trace=HOSTILE)
+@example(message=WORST, name=WORST, fields={WORST: WORST}, trace=WORST)
 def test_hostile_text_cannot_forge_tear_or_hide(
     style: Style, message: str, name: str, fields: dict[str, Any], trace: str
 ) -> None:
@@ -211,6 +215,19 @@ def test_records_are_capped(style: Style, filling: str) -> None:
     told = parsed(line, style)
     assert told["truncated"] in {True, "true"}
     assert len(told) > 10
+
+
+@pytest.mark.parametrize("style", ["logfmt", "json"])
+def test_a_record_that_just_fits_is_whole(style: Style) -> None:
+    """Up to the cap nothing is cut; one character more and something is."""
+    sizes = {}
+    for length in range(1700, 2000):
+        line = line_of(
+            style, "m" * 300, {"a": "x" * 2000, "b": "y" * 2000, "c": "z" * 2000, "d": "w" * length}
+        )
+        sizes[length] = len(line.encode()) + 1
+        assert ("truncated" in line) == (sizes[length] < 5000)
+    assert max(sizes.values()) == MOST_BYTES - 3
 
 
 def test_a_field_is_capped_at_2000_characters() -> None:

@@ -331,5 +331,6 @@ def test_files_are_closed(start: Start, tmp_path: Path) -> None:
     for number in range(20):
         (tmp_path / "logs" / "log").rename(tmp_path / f"log.{number}")
         say("x")
+        start().apply(LogOptions("info", "json", tmp_path / f"other.{number}"))
         start()
     assert len(list(Path("/proc/self/fd").iterdir())) == before

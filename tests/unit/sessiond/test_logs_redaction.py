@@ -66,6 +66,19 @@ def test_a_known_secret_is_never_seen(style: Style, secret: str, which: int) -> 
 
 
 @pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("secret", ["hunter2-secret", "p@ss w'o\"rd\\x/%2F", "pä\nß\U000e0001\udcff"])
+@pytest.mark.parametrize("which", range(12))
+def test_a_known_secret_is_never_seen_in_any_place(style: Style, secret: str, which: int) -> None:
+    """The same for plain, awkward and hostile secrets, in every place and spelling."""
+    line = line_of(style, Redactor([secret]), **records_of(secret)[which])
+    assert secret not in line
+    assert escaped(secret) not in line
+    assert quote(secret, safe="", errors="replace").lower() not in line.lower()
+    # However often it is escaped, without backslashes it looks the same.
+    assert secret.replace("\\", "") not in line.replace("\\", "")
+
+
+@pytest.mark.parametrize("style", STYLES)
 @given(secret=st.text(min_size=4).filter(lambda text: "*" not in text))
 def test_a_line_stays_readable_whatever_is_secret(style: Style, secret: str) -> None:
     """A secret that is a piece of the line's own frame breaks nothing."""
@@ -85,6 +98,18 @@ def test_no_piece_of_a_secret_stays_where_text_is_cut(*, cut: int, keep_end: boo
         text = f"{'.' * 20_000}{secret}{filling}" if keep_end else f"{filling}{secret}{'.' * 20_000}"
         more = {"exc_info": (ValueError, ValueError(text), None)} if keep_end else {"fields": {"value": text}}
         line = line_of("json", Redactor([secret]), "m", **more)
+        assert not [start for start in range(len(secret) - 3) if secret[start : start + 4] in line], shift
+
+
+@pytest.mark.parametrize("keep_end", [False, True])
+def test_masks_do_not_bring_a_cut_secret_into_sight(*, keep_end: bool) -> None:
+    """A text of nothing but secrets gets so short that where it was cut is in the line."""
+    secret = "S3cr3t-canary-of-some-length"
+    for shift in range(len(secret)):
+        text = f"{secret * 700}{'.' * shift}" if keep_end else f"{'.' * shift}{secret * 700}"
+        more = {"exc_info": (ValueError, ValueError(text), None)} if keep_end else {"fields": {"value": text}}
+        line = line_of("json", Redactor([secret]), "m", **more)
+        assert "***" in line
         assert not [start for start in range(len(secret) - 3) if secret[start : start + 4] in line], shift
 
 
@@ -144,6 +169,7 @@ def test_what_looks_like_a_secret_is_not_shown(text: str, shown: str) -> None:
     """In URLs, connection strings, JSON, headers and command lines, quoted or not."""
     assert Redactor().clean(text) == shown
     assert Redactor().clean(shown) == shown
+    assert "CRET" not in line_of("json", Redactor(), text)
 
 
 @pytest.mark.parametrize(
