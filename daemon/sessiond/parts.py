@@ -84,7 +84,9 @@ class Parts:
             host_id=runtime.host.host_id,
             on_rescan=self.rescan,
             on_changes=self._relay,
-            on_reconnect=lambda: self.rounds.request(EVERYTHING, "listener back"),
+            on_reconnect=self._reconnected,
+            host_name=runtime.host.name,
+            pgbouncer=config.database.pgbouncer,
         )
         self.changes = Changes(
             runtime.database,
@@ -118,8 +120,8 @@ class Parts:
     def start(self) -> None:
         """Watch first, then look: nothing that is written in between can be missed."""
         self.board.vouched = self._last_vouched()
-        self.runtime.queue.start()
         self.changes.start()
+        self.runtime.queue.start()
         self.channel.start()
         self.rescans.start()
         self.watcher.start()
@@ -151,6 +153,11 @@ class Parts:
     def _others(self) -> list[Progress]:
         mine = [self.debouncer.progress(), self.changes.progress(), self.channel.progress()]
         return mine + [progress() for progress in self._more]
+
+    def _reconnected(self) -> None:
+        """Make up for notifications that came while nobody listened."""
+        self.rounds.request(EVERYTHING, "listener back")
+        self.changes.catch_up()
 
     def _relay(self, changes: list[Change]) -> None:
         self.changes.relay(changes)
@@ -230,8 +237,8 @@ class Parts:
             self._names = {row.project_id: row.slug for row in projects.listed(connection)}
 
     def _compared(self, report: Report) -> None:
-        if report.tombstoned or report.absent or report.missing:
-            self.changes.reconciled(report.place)
+        # Also when nothing differed: what another process committed may have rung no bell here.
+        self.changes.reconciled(report.place)
 
     def _clean(self) -> None:
         """Tell the watcher that whatever events were lost has been made good."""
