@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from sessiond.control.routes import ROUTES
 from sessionlib import config
 from sessionlib.config import Config, sections
 from sessionlib.config.reloading import LIVE
@@ -114,46 +115,13 @@ def test_example_names_the_variables() -> None:
         assert config.load(environ={variable: value}).origin(key) == variable
 
 
-EVENT_KINDS = [
-    "channel",
-    "config",
-    "control",
-    "db",
-    "debounce",
-    "discover",
-    "feed",
-    "import",
-    "log",
-    "project",
-    "python",
-    "reconcile",
-    "rescan",
-    "session",
-    "sessiond",
-    "signal",
-    "status",
-    "sync",
-    "thread",
-    "watch",
+EVENT_KINDS = (
+    *("channel", "config", "control", "db", "debounce", "discover", "feed", "import", "log", "project"),
+    *("python", "reconcile", "rescan", "session", "sessiond", "signal", "status", "sync", "thread", "watch"),
     "workspace",
-]
-
-LOGGERS = {
-    f"sessiond.{name}"
-    for name in [
-        "changes",
-        "channel",
-        "control",
-        "debounce",
-        "feed",
-        "lock",
-        "logs",
-        "rescans",
-        "rounds",
-        "signals",
-        "watch",
-    ]
-}
+)
+_PARTS = ("changes", "channel", "control", "debounce", "feed", "lock", "logs", "rescans", "rounds", "signals")
+LOGGERS = {f"sessiond.{part}" for part in (*_PARTS, "watch")}
 NOT_EVENTS = LOGGERS | {
     "control.listen",
     "control.token_file",
@@ -178,4 +146,12 @@ def test_every_log_event_is_documented() -> None:
     }
     page = (HOUSE / "daemon" / "README.md").read_text().split("## Log events", 1)[1]
     told = set(re.findall(rf"`({name.pattern})`", page))
-    assert told == used - NOT_EVENTS
+    assert told - NOT_EVENTS == used - NOT_EVENTS
+
+
+def test_every_route_is_documented() -> None:
+    """Each route and method of the control server stands in the operator's page, and the page names no other."""
+    page = (HOUSE / "docs" / "operations.md").read_text().split("## Control routes", 1)[1].split("\n## ")[0]
+    told = set(re.findall(r"`(GET|POST) (/[a-z/]+(?:SESSION|NAME)?)", page))
+    served = {(method, route.name) for route in ROUTES for method in route.methods}
+    assert told == served

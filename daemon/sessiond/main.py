@@ -161,7 +161,13 @@ def entry() -> None:
     interpreter's own end, which joins and finalises, is not waited for.
     """
     ensure_standard_streams()
-    code = main()
+    code = 1
+    try:
+        code = main()
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else 1
+    except BaseException:  # noqa: BLE001 - told in one record, or printed before there is a log
+        sys.excepthook(*sys.exc_info())
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

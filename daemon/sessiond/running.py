@@ -116,7 +116,8 @@ def _serve(
     except SessionlibError as error:
         words = {"hint": error.hint, "code": error.exit_code}
         logs.event(_LOG, logging.ERROR, "sessiond.failed", error.message, **words)
-        raise
-    finally:
         running.close()
+        raise
+    # Not closed by an exception that nobody expected: the log tells of it on the way out.
+    running.close()
     return 0

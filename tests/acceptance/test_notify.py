@@ -95,7 +95,6 @@ def test_ready_comes_when_it_answers_and_watches(
         )
         wait_until(lambda: "STATUS" in manager.told[-1].values, "what it does, in words")
         assert manager.said("MAINPID") == [str(daemon.pid)]
-        assert not manager.said("WATCHDOG")
         assert daemon.stop() == 0
         assert manager.states == ["READY", "STOPPING"]
         assert "all fresh" in manager.said("STATUS")[-1]
@@ -132,7 +131,7 @@ def test_no_ping_while_a_part_is_stuck(
     proxy.set("blackhole")
     StateManager(shop / ROOT / "one").transition_to_phase("plan")
     wait_until(lambda: any("no progress" in text for text in manager.said("STATUS")), "words", seconds=30)
-    assert [part.name for part in client.status().parts if part.stuck] == ["queue"]
+    assert "queue" in {part.name for part in client.status().parts if part.stuck}
     before = len(manager.said("WATCHDOG"))
     silent_since = time.monotonic()
     # Six pings would have come meanwhile; how long it has been is the daemon's own word.
