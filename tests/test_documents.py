@@ -150,7 +150,7 @@ def test_every_log_event_is_documented() -> None:
 
 
 def test_every_route_is_documented() -> None:
-    """Each route and method of the control server stands in the operator's page, and the page names no other."""
+    """Each route and method of the control server stands in the operator's page, and no other."""
     page = (HOUSE / "docs" / "operations.md").read_text().split("## Control routes", 1)[1].split("\n## ")[0]
     told = set(re.findall(r"`(GET|POST) (/[a-z/]+(?:SESSION|NAME)?)", page))
     served = {(method, route.name) for route in ROUTES for method in route.methods}
