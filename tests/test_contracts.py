@@ -13,6 +13,8 @@ PLANTS = {
     "Imports only point down": ("sessionlib/models/base.py", "import sessionlib.config"),
     "Every sessionlib module has a floor": ("sessionlib/attic/__init__.py", ""),
     "Inside the process": ("daemon/sessiond/lock.py", "import sessiond.service"),
+    "Inside the log": ("daemon/sessiond/logs/text.py", "import sessiond.logs.picture"),
+    "Asking a daemon for its status": ("sessionlib/control/client.py", "import sessionlib.config"),
     "The filesystem side knows no database": ("sessionlib/state/layout.py", "import sqlite3"),
     "The database side opens no session files": ("sessionlib/db/types.py", "import sessionlib.state.layout"),
     "The library starts no watcher": ("sessionlib/runtime.py", "import watchdog"),
