@@ -51,6 +51,8 @@ class Doors:
         self._farewell = _farewell(clients, headers)
         self._listeners: tuple[socket.socket, ...] = ()
         self._entering: set[asyncio.Task[None]] = set()
+        # Of those entering some are open already: to count both would turn away too many.
+        self._admitted: set[Connection] = set()
         self._leaving: set[asyncio.Task[None]] = set()
         self._is_short = False
 
@@ -100,22 +102,26 @@ class Doors:
         over_tcp = connection.family != socket.AF_UNIX
         if not (is_loopback(address) if over_tcp else is_ours(peer_of(connection))):
             _refuse(connection, address)
-        elif len(self._open) + len(self._entering) >= self._clients:
+        elif len(self._open | self._admitted) >= self._clients:
             self._turn_away(connection)
         else:
-            self._keep(self._entering, self._enter(connection, over_tcp=over_tcp))
+            protocol = self._make(over_tcp)
+            self._admitted.add(protocol)
+            self._keep(self._entering, self._enter(connection, protocol))
 
     def _keep(self, among: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
         among.add(task)
         task.add_done_callback(among.discard)
 
-    async def _enter(self, connection: socket.socket, *, over_tcp: bool) -> None:
+    async def _enter(self, connection: socket.socket, protocol: Connection) -> None:
         try:
-            await self._loop.connect_accepted_socket(lambda: self._make(over_tcp), connection)
+            await self._loop.connect_accepted_socket(lambda: protocol, connection)
         except OSError:
             # It went away before it was in.
             connection.close()
+        finally:
+            self._admitted.discard(protocol)
 
     def _turn_away(self, connection: socket.socket) -> None:
         if len(self._leaving) < _FAREWELLS_MOST:
