@@ -222,9 +222,7 @@ def open_database(config: Config) -> Database:
     Raises:
         ConfigError: The URL cannot be used.
     """
-    return Database(
-        config.database_url, pool_size=_pool_size(config), pgbouncer=config.database.pgbouncer
-    )
+    return Database(config.database_url, pool_size=_pool_size(config), pgbouncer=config.database.pgbouncer)
 
 
 def _pool_size(config: Config) -> int:

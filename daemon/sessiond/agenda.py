@@ -5,7 +5,7 @@ look that confirms an absence must come after its five seconds, the timer goes o
 retry plans nothing but itself.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -39,6 +39,11 @@ class Plan:
     due: float
     since: float
 
+    @property
+    def doubted(self) -> float | None:
+        """Since when files have been in doubt for which this is planned; None for what is mere routine."""
+        return self.since if self.lane in _DOUBTFUL else None
+
 
 class Agenda(Generic[A]):
     """The plans, and the questions that people have asked, which go first. The caller holds a lock."""
@@ -48,8 +53,10 @@ class Agenda(Generic[A]):
         self._asked: list[A] = []
 
     def plan(self, plan: Plan) -> None:
-        """Add a plan; one for the same root and lane stays as it is, since it comes first."""
-        self._plans.setdefault((plan.root, plan.lane), plan)
+        """Add a plan; one for the same root and lane keeps its time, since it comes first."""
+        known = self._plans.setdefault((plan.root, plan.lane), plan)
+        if plan.since < known.since:
+            self._plans[plan.root, plan.lane] = replace(known, since=plan.since)
 
     def ask(self, question: A) -> None:
         """Add a question."""
@@ -81,7 +88,8 @@ class Agenda(Generic[A]):
 
     def doubtful_since(self) -> float | None:
         """Return since when files have been in doubt, by the oldest plan that waits for that reason."""
-        return min((plan.since for plan in self._plans.values() if plan.lane in _DOUBTFUL), default=None)
+        doubts = (plan.doubted for plan in self._plans.values())
+        return min((since for since in doubts if since is not None), default=None)
 
     def clear(self) -> list[A]:
         """Forget everything; return the questions that were not answered."""

@@ -14,9 +14,8 @@ from uuid import UUID
 
 from sessiond.progress import Progress
 from sessiond.rounds import Compared, Rounds
-from sessiond.watch.watcher import RootStatus, Watcher
+from sessiond.watch.watcher import Watcher
 from sessionlib.control.status import (
-    ConfigState,
     DatabaseState,
     OwedFolder,
     PartState,
@@ -58,6 +57,21 @@ class Health:
     reasons: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """Monotonic times up to which all changes have been told of.
+
+    Attributes:
+        polled_since: Where no events come.
+        clean_since: Where events were lost; None when nothing has been made good yet.
+        ended_since: By those parts that still move.
+    """
+
+    polled_since: float
+    clean_since: float | None
+    ended_since: float
+
+
 class Board:
     """Looks at the parts; safe to use from any thread, and never waits for the database.
 
@@ -95,44 +109,69 @@ class Board:
         """Judge how fresh the mirror is now."""
         now = time.monotonic()
         at = utc_now()
+        # In the order in which a change travels, so that none is missed that moves on meanwhile.
+        is_known = self._rounds.first_round_over
+        sources = self._sources()
+        waiting = [self._watcher.heard_since, self._held_since(), self._rounds.doubtful_since()]
         stats = self._queue.stats()
-        oldest = self._oldest(stats)
+        waiting.append(stats.oldest)
+        oldest = min((since for since in waiting if since is not None), default=None)
         reasons: list[str] = []
-        if stats.paused is not None:
-            reasons.append(f"the database is down: {stats.paused}")
-        roots = self._watcher.status()
-        if not self._rounds.first_round_over:
+        down = self._no_database(stats)
+        if down is not None:
+            reasons.append(f"the database is down: {down}")
+        if sources.clean_since is None or not is_known:
             as_of = self.vouched
-            age = None if as_of is None else (at - as_of).total_seconds()
-            reasons.append("the first comparison of all files is not over yet")
+            age = None if as_of is None else max(0.0, (at - as_of).total_seconds())
+            reasons.append(
+                f"events were lost, and {self._unlisted()}"
+                if is_known
+                else "the first comparison of all files is not over yet"
+            )
         else:
-            age = max(0.0, *(now - since for since in self._bounds(oldest, roots)))
+            bounds = (oldest, sources.clean_since, sources.polled_since, sources.ended_since)
+            age = max(0.0, *(now - since for since in bounds if since is not None), 0.0)
             as_of = at - timedelta(seconds=age)
             if age > self.limits.stale_after:
-                reasons.append(self._blame(now, age, oldest, roots))
+                reasons.append(self._blame(now, age, oldest, stats, sources))
         reasons += [_complaint(part) for part in self.parts() if part.is_stuck(now, self.limits.stuck_after)]
-        return Health(as_of, age, None if oldest is None else now - oldest, tuple(reasons))
+        return Health(as_of, age, None if oldest is None else max(0.0, now - oldest), tuple(reasons))
 
-    def _oldest(self, stats: QueueStats) -> float | None:
-        """Return since when the oldest known change waits, wherever it is on its way."""
-        waiting = (self._held_since(), self._rounds.doubtful_since(), stats.oldest)
-        return min((since for since in waiting if since is not None), default=None)
+    def _sources(self) -> "_Sources":
+        """Return up to when what tells of changes has told of all."""
+        polled_since = self._watcher.polled_since
+        roots = self._watcher.status()
+        now = time.monotonic()
+        tellers = (self._watcher.progress(), self._rounds.progress())
+        ended = [part.since or 0.0 for part in tellers if part.is_stuck(now, self.limits.stuck_after)]
+        return _Sources(
+            polled_since if any(root.mode != "events" for root in roots) else now,
+            self._rounds.clean_since if any(root.degraded for root in roots) else now,
+            min(ended, default=now),
+        )
 
-    def _bounds(self, oldest: float | None, roots: Sequence[RootStatus]) -> list[float]:
-        """Return the monotonic times up to which all is mirrored; the mirror is as old as the oldest."""
-        bounds = [time.monotonic() if oldest is None else oldest]
-        if any(root.mode != "events" for root in roots):
-            bounds.append(self._watcher.polled_since)
-        if any(root.degraded for root in roots):
-            bounds.append(self._rounds.clean_since or 0.0)
-        return bounds
+    def _no_database(self, stats: QueueStats) -> str | None:
+        """Return the database's error while it is down: without changes only a comparison finds out."""
+        return self._rounds.no_database if stats.paused is None else stats.paused
 
-    def _blame(self, now: float, age: float, oldest: float | None, roots: Sequence[RootStatus]) -> str:
+    def _unlisted(self) -> str:
+        """Name what keeps lost events from being made good."""
+        incomplete = [path for path, last in self._rounds.compared().items() if not last.report.complete]
+        if not incomplete:
+            return "not everything could be compared since"
+        return f"{stored_name(str(incomplete[0]))} cannot be listed"
+
+    def _blame(
+        self, now: float, age: float, oldest: float | None, stats: QueueStats, sources: "_Sources"
+    ) -> str:
         if oldest is not None and now - oldest >= age - 1:
-            return f"a change has been waiting for {age:.0f} s"
-        if any(root.degraded for root in roots):
-            return f"events were lost, and not everything could be compared since {age:.0f} s"
-        return f"folders without events were last looked at {age:.0f} s ago"
+            owed = f"; {stats.behind} cannot be synced, see the folders that are owed" if stats.behind else ""
+            return f"a change has been waiting for {age:.0f} s{owed}"
+        if sources.clean_since is not None and now - sources.clean_since >= age - 1:
+            return f"events were lost {age:.0f} s ago, and {self._unlisted()}"
+        if now - sources.polled_since >= age - 1:
+            return f"folders without events were last looked at {age:.0f} s ago"
+        return f"nothing has been looked at for {age:.0f} s"
 
     # --- parts ---------------------------------------------------------------------------------
 
@@ -186,11 +225,12 @@ class Board:
     def database_state(self, name: str, *, is_postgres: bool) -> DatabaseState:
         """Return the database's state as it is shown."""
         stats = self._queue.stats()
+        error = self._no_database(stats)
         return DatabaseState(
             name=name,
             backend="postgresql" if is_postgres else "sqlite",
-            up=stats.paused is None,
-            error=stats.paused,
+            up=error is None,
+            error=error,
             down_s=None if stats.paused_for is None else _rounded(stats.paused_for),
         )
 
@@ -231,11 +271,6 @@ def _workspace(path: Path, last: Compared, names: Callable[[UUID], str | None], 
         missing=report.missing,
         complete=report.complete,
     )
-
-
-def config_state(source: str) -> ConfigState:
-    """Return the configuration's state before the first reload."""
-    return ConfigState(source=source)
 
 
 def shown(moment: datetime) -> str:

@@ -142,6 +142,8 @@ class Debouncer(Generic[K]):
         self._changed = threading.Condition(threading.Lock())
         self._flurries: Flurries[K] = Flurries(quiet=quiet, longest=longest)
         self._ready: list[K] = []
+        self._ready_since: float | None = None
+        self._firing_since: float | None = None
         self._stopped = False
         self._fired: float | None = None
         self._thread = threading.Thread(target=self._run, name="sessiond-debounce", daemon=True)
@@ -150,14 +152,17 @@ class Debouncer(Generic[K]):
     def touch(self, key: K) -> None:
         """Ring for `key`. Takes microseconds, from any thread; without effect after `stop`."""
         with self._changed:
-            if not self._stopped and self._flurries.touch(key, self._clock()):
+            now = self._clock()
+            if not self._stopped and self._flurries.touch(key, now):
                 self._ready.append(key)
+                self._ready_since = self._ready_since or now
                 self._changed.notify()
 
     def held_since(self) -> float | None:
-        """Return since when the oldest ring has been held back, on the clock; None without one."""
+        """Return since when the oldest ring waits to be passed on, on the clock; None without one."""
         with self._changed:
-            return self._clock() if self._ready else self._flurries.held_since()
+            held = (self._firing_since, self._ready_since, self._flurries.held_since())
+            return min((since for since in held if since is not None), default=None)
 
     def progress(self) -> Progress:
         """Return how the thread gets on."""
@@ -188,20 +193,26 @@ class Debouncer(Generic[K]):
     def _take_all(self) -> list[K]:
         keys = list(dict.fromkeys([*self._ready, *self._flurries.take_all()]))
         self._ready.clear()
+        self._ready_since = None
         return keys
 
     def _run(self) -> None:
         while (keys := self._wait()) is not None:
             self._fire_all(keys)
+            with self._changed:
+                self._firing_since = None
 
     def _wait(self) -> list[K] | None:
         """Sleep until keys are due and return them; None when stopped."""
         with self._changed:
             while not self._stopped:
                 now = self._clock()
+                held = self._ready_since or now
                 keys = self._ready + self._flurries.due(now)
-                self._ready = []
+                self._ready, self._ready_since = [], None
                 if keys:
+                    # Held until the listener has it: in between nobody else knows of it.
+                    self._firing_since = held
                     return keys
                 deadline = self._flurries.next_deadline()
                 self._changed.wait(None if deadline is None else deadline - now)

@@ -26,10 +26,11 @@ class _Import:
     ticket: Ticket
     started: float
     told: float
+    doubted: float | None
 
 
 class Imports:
-    """The imports that are running; used by one thread.
+    """The imports that are running; used by one thread, but for `doubtful_since`.
 
     Args:
         analyze: Lets the database count its tables anew.
@@ -43,11 +44,16 @@ class Imports:
         """Tell whether any is running."""
         return bool(self._running)
 
-    def add(self, report: Report) -> None:
-        """Follow what a comparison has queued."""
+    def add(self, report: Report, doubted: float | None = None) -> None:
+        """Follow what a comparison has queued; `doubted` is since when it was known that files may differ."""
         if report.ticket.total:
             now = time.monotonic()
-            self._running.append(_Import(report.place.path, report.ticket, now, now))
+            self._running.append(_Import(report.place.path, report.ticket, now, now, doubted))
+
+    def doubtful_since(self) -> float | None:
+        """Return since when files have been known to differ that are not mirrored yet; from any thread."""
+        doubted = [running.doubted for running in self._running if running.ticket.left]
+        return min((since for since in doubted if since is not None), default=None)
 
     def follow(self) -> None:
         """Log the progress of those that take long, and the end of those worth it.

@@ -25,6 +25,7 @@ from sessiond.targets import Target
 from sessionlib import __version__
 from sessionlib.config import Config
 from sessionlib.control.status import ConfigState, DatabaseState, QueueState, Status
+from sessionlib.db.engine import public_name
 from sessionlib.errors import DatabaseUnavailableError, StateNotFoundError
 from sessionlib.models.base import utc_now
 from sessionlib.sync.places import stored_name
@@ -57,13 +58,33 @@ class Operations:
         self._started_at = shown(utc_now())
         self._parts: Parts | None = None
         self._waiting_since = time.monotonic()
-        self._waiting_for = "it is being opened"
+        self._waiting_for: str | None = "it is being opened"
+        self._last: Freshness | None = None
         self._judged: tuple[float, Freshness] | None = None
 
     def attach(self, parts: Parts) -> None:
         """Answer from these parts from now on."""
         self._judged = None
         self._parts = parts
+
+    def opened(self) -> None:
+        """Note that the database is open, and that the watches are being set up."""
+        self._waiting_for = None
+
+    def stop(self) -> Status:
+        """Note that the daemon stops; returns the last snapshot, beyond which nothing is vouched for."""
+        last = self.status()
+        if self._parts is not None:
+            health = self._parts.board.health()
+            reasons = ("the daemon is stopping", *health.reasons)
+            self._last = Freshness(health.as_of, stale=True, reasons=reasons)
+        self.state = "stopping"
+        return last
+
+    def rescan_all(self) -> None:
+        """Ask for a comparison of everything that nobody waits for; the start is one by itself."""
+        if self._parts is not None:
+            self._parts.rescan(Target())
 
     def waiting_for_database(self, error: str) -> None:
         """Note why the database cannot be opened yet."""
@@ -86,7 +107,7 @@ class Operations:
         """The database's URL without its password."""
         if self._parts is not None:
             return self._parts.runtime.database.name
-        return make_url(self._settings.database_url).render_as_string(hide_password=True)
+        return public_name(self._settings.database_url)
 
     def status(self) -> Status:
         """Return a snapshot of everything; takes milliseconds and never waits for the database."""
@@ -94,6 +115,8 @@ class Operations:
 
     def freshness(self) -> Freshness:
         """Return how fresh the mirror is now, or was a few milliseconds ago."""
+        if self._last is not None:
+            return self._last
         if self._parts is None:
             return Freshness(None, stale=True, reasons=self._reasons_to_wait())
         now = time.monotonic()
@@ -118,7 +141,7 @@ class Operations:
             DatabaseError: The database does not answer.
         """
         parts = self._open()
-        if not path.is_dir():
+        if not os.path.isdir(path):  # noqa: PTH112 - Path's raises when a folder on the way may not be entered
             raise StateNotFoundError(
                 f"there is no folder {path}", session_dir=path, hint="name the folder of a project"
             )
@@ -148,23 +171,30 @@ class Operations:
         return self._parts
 
     def _not_yet(self) -> DatabaseUnavailableError:
+        if self._waiting_for is None:
+            return DatabaseUnavailableError(
+                "the daemon is still starting: it sets up its watches", hint="ask again in a moment"
+            )
         return DatabaseUnavailableError(
             f"the daemon is still waiting for its database: {self._waiting_for}",
             hint="start the database; sessionctl status tells when it is back",
         )
 
     def _reasons_to_wait(self) -> tuple[str, ...]:
+        if self._waiting_for is None:
+            return ("starting: the watches are being set up",)
         return (f"waiting for the database: {self._waiting_for}",)
 
     def _waiting(self) -> Status:
         """Return the snapshot of a daemon that has no parts yet."""
         url = make_url(self._settings.database_url)
+        is_up = self._waiting_for is None
         database = DatabaseState(
             name=self.database_name,
             backend=url.get_backend_name(),
-            up=False,
+            up=is_up,
             error=self._waiting_for,
-            down_s=round(time.monotonic() - self._waiting_since, 3),
+            down_s=None if is_up else round(time.monotonic() - self._waiting_since, 3),
         )
         nothing = QueueState(
             workers=0,

@@ -29,7 +29,7 @@ from sessiond.watch.watcher import Watcher
 from sessionlib.config import Config
 from sessionlib.db import queries
 from sessionlib.db.crud import hosts, projects
-from sessionlib.errors import SessionlibError
+from sessionlib.errors import DatabaseError, SessionlibError, StateNotFoundError, StateUnreadableError
 from sessionlib.models.base import utc_now
 from sessionlib.runtime import Runtime
 from sessionlib.state.scan import find_roots, sessions_roots_of
@@ -60,7 +60,7 @@ class Parts:
         self._more = others
         self._watched_projects: set[Path] = set()
         self._names: dict[UUID, str] = {}
-        self._told: set[str] = set()
+        self._problems: frozenset[str] = frozenset()
         watch = config.watch
         runtime.queue.listen(on_recover=self._recovered, on_result=self._synced)
         self.debouncer: Debouncer[Path] = Debouncer(
@@ -77,7 +77,7 @@ class Parts:
             self.rounds,
             resolve=self._resolve,
             count=self._count,
-            paused=lambda: self.runtime.queue.stats().paused,
+            paused=lambda: self.runtime.queue.stats().paused or self.rounds.no_database,
         )
         self.channel = Channel(
             runtime.database,
@@ -107,7 +107,7 @@ class Parts:
     def _steps(self) -> Steps:
         return Steps(
             discover=self._discover,
-            reconcile=lambda path, accept: self.runtime.reconcile(path, accept_missing=accept),
+            reconcile=self._reconcile,
             compared=self._compared,
             vouch=self._vouch,
             settled=self._settled,
@@ -127,7 +127,8 @@ class Parts:
         self.watcher.start()
         for root in self.config.watch.roots:
             self.watcher.add_root(root)
-        self._watch_registered()
+        with suppress(DatabaseError):  # if it is down by now, the first round does it
+            self._watch_registered()
         self.rounds.start()
 
     def stop(self, deadline: float) -> int:
@@ -173,9 +174,12 @@ class Parts:
         """Return a project's name as it was last looked up; None before."""
         return self._names.get(project_id)
 
-    def watch_roots(self, roots: Sequence[Path]) -> None:
-        """Watch these roots from now on, and no longer those that are not among them."""
-        before = self.config.watch.roots
+    def change(self, config: Config) -> None:
+        """Work with other settings; watch the roots that are new, and no longer those that went."""
+        before, self.config = self.config.watch.roots, config
+        roots = config.watch.roots
+        if roots == before:
+            return
         for root in before:
             if root not in roots:
                 self.watcher.remove(root)
@@ -184,6 +188,7 @@ class Parts:
         for root in roots:
             if root not in before:
                 self.watcher.add_root(root)
+        # Last: the round must see the new roots, and finds what was written until they were watched.
         self.rounds.request(EVERYTHING, "reload")
 
     # --- from the watcher ----------------------------------------------------------------------
@@ -207,22 +212,32 @@ class Parts:
         """Return every sessions root: those below the watched folders, and those known from before."""
         self._watch_registered()
         found: dict[Path, None] = {}
+        problems: list[tuple[str, Path]] = []
         for watched in self.config.watch.roots:
             discovery = find_roots(watched, self.runtime.finder)
             found.update((root.path, None) for root in discovery.roots)
-            for problem in discovery.problems:
-                level = logging.DEBUG if problem in self._told else logging.WARNING
-                self._told.add(problem)
-                event(_LOG, level, "discover.problem", problem, root=str(watched))
+            problems += ((problem, watched) for problem in discovery.problems)
         for path in self.runtime.registrar.registered_paths():
-            found.update((root.path, None) for root in sessions_roots_of(path, self.runtime.finder))
+            try:
+                found.update((root.path, None) for root in sessions_roots_of(path, self.runtime.finder))
+            except StateUnreadableError as error:
+                problems.append((error.message, path))
+        self._tell_problems(problems)
         # Registering first lets a project that moved take its row along before its old place is looked at.
         for path in found:
-            self.runtime.registrar.place_of(path)
+            with suppress(StateNotFoundError):  # gone since it was found
+                self.runtime.registrar.place_of(path)
         self._learn_names()
         real = {path.resolve() for path in found}
         known = [place.path for place in self.runtime.registrar.places() if place.path not in real]
         return [*found, *known]
+
+    def _tell_problems(self, problems: Sequence[tuple[str, Path]]) -> None:
+        """Log what could not be searched; aloud when it is news."""
+        for problem, root in problems:
+            level = logging.DEBUG if problem in self._problems else logging.WARNING
+            event(_LOG, level, "discover.problem", problem, root=stored_name(str(root)))
+        self._problems = frozenset(problem for problem, _ in problems)
 
     def _watch_registered(self) -> None:
         """Watch the projects that were registered outside the roots."""
@@ -236,12 +251,32 @@ class Parts:
         with self.runtime.database.read() as connection:
             self._names = {row.project_id: row.slug for row in projects.listed(connection)}
 
+    def _reconcile(self, path: Path, accept_missing: bool) -> Report:  # noqa: FBT001 - of Steps
+        began = time.monotonic()
+        report = self.runtime.reconcile(path, accept_missing=accept_missing)
+        if report.complete:
+            root = report.place.path
+            self._forgive(lambda owed: self._real(owed.parent) == root, began)
+        return report
+
+    def _forgive(self, is_meant: Callable[[Path], bool], began: float) -> None:
+        """Owe no longer what a comparison that began then found gone, or mirrored by another path."""
+        queue = self.runtime.queue
+        queue.forgive([path for path in queue.owed if is_meant(path)], before=began)
+
+    def _real(self, sessions_path: Path) -> Path:
+        """Return a sessions root as it is compared: events come by the path that is watched."""
+        place = self.runtime.registrar.known(sessions_path)
+        return sessions_path if place is None else place.path
+
     def _compared(self, report: Report) -> None:
         # Also when nothing differed: what another process committed may have rung no bell here.
         self.changes.reconciled(report.place)
 
     def _clean(self) -> None:
         """Tell the watcher that whatever events were lost has been made good."""
+        # What is owed and was not found anew lies in no sessions root any more.
+        self._forgive(lambda _: True, self.rounds.clean_since or 0.0)
         degraded = [entry for entry in self.watcher.status() if entry.degraded]
         for entry in degraded:
             self.watcher.mark_clean(entry.path)
@@ -251,7 +286,7 @@ class Parts:
 
     def _settled(self) -> bool:
         stats = self.runtime.queue.stats()
-        return stats.paused is None and not (stats.waiting or stats.running or stats.behind)
+        return stats.paused is None and stats.oldest is None
 
     def _vouch(self) -> None:
         self.runtime.vouch()

@@ -31,9 +31,6 @@ def apply(parts: Parts, config: Config) -> None:
         DatabaseError: The database does not answer under its new URL; everything stays as it was.
     """
     parts.runtime.change(config)
-    roots = config.watch.roots
-    if roots != parts.config.watch.roots:
-        parts.watch_roots(roots)
     parts.rounds.interval = config.watch.reconcile_interval
     parts.board.limits = Limits(config.daemon.stale_after, config.daemon.stuck_after)
-    parts.config = config
+    parts.change(config)

@@ -130,6 +130,9 @@ class Rescans:
             group.waiting.append(answer)
         if is_new and (self._stopping or not self._rounds.ask(group)):
             self.fail(group, StoppingError())
+        if is_new:
+            # The thread that answers has slept without a deadline while nobody waited.
+            self._done.put(None)
         return answer
 
     # --- called by the thread of the rounds ----------------------------------------------------
@@ -137,10 +140,10 @@ class Rescans:
     def begin(self, group: _Group) -> Sequence[Path]:
         """Close a group to newcomers; return what is to be compared for it."""
         with self._lock:
-            self._open.pop(group.target, None)
+            self._close(group)
+            if not group.waiting:
+                return ()  # given up meanwhile
             self._running.add(group)
-        # The thread that answers has slept without a deadline while nobody waited.
-        self._done.put(None)
         return self._resolve(group.target)
 
     def compared(self, group: _Group) -> None:
@@ -155,19 +158,24 @@ class Rescans:
     def fail(self, group: _Group, error: SessionlibError) -> None:
         """Tell everybody in a group why there is no answer."""
         with self._lock:
-            self._open.pop(group.target, None)
+            self._close(group)
             self._running.discard(group)
             waiting, group.waiting = group.waiting, []
         for answer in waiting:
             if answer.set_running_or_notify_cancel():
                 answer.set_exception(error)
 
+    def _close(self, group: _Group) -> None:
+        # Another one for the same target may be open by now.
+        if self._open.get(group.target) is group:
+            del self._open[group.target]
+
     # --- the thread that answers ---------------------------------------------------------------
 
     def _run(self) -> None:
         while True:
             try:
-                group = self._done.get(timeout=_LOOK_EVERY if self._running else None)
+                group = self._done.get(timeout=_LOOK_EVERY if self._open or self._running else None)
             except Empty:
                 self._give_up_while_down()
                 continue
@@ -210,7 +218,8 @@ class Rescans:
         if error is None:
             return
         with self._lock:
-            groups = list(self._running)
+            # Those that have not begun, too: what should begin them may hang in the database.
+            groups = [*self._open.values(), *self._running]
         for group in groups:
             self.fail(group, DatabaseUnavailableError(f"the database is down: {error}"))
 

@@ -19,7 +19,14 @@ from sessiond.agenda import EVERYTHING, Agenda, Lane, Plan
 from sessiond.imports import Imports
 from sessiond.logs import event
 from sessiond.progress import Progress
-from sessionlib.errors import DatabaseError, SessionlibError, StateNotFoundError, StoppingError
+from sessionlib.errors import (
+    DatabaseBusyError,
+    DatabaseError,
+    RowRejectedError,
+    SessionlibError,
+    StateNotFoundError,
+    StoppingError,
+)
 from sessionlib.models.base import utc_now
 from sessionlib.sync.reconcile import CONFIRM_AFTER, Report
 
@@ -27,6 +34,7 @@ _LOG = logging.getLogger("sessiond.rounds")
 
 _CONFIRM_SECONDS = CONFIRM_AFTER.total_seconds() + 0.2
 _DATABASE_RETRY = 2.0
+_DEFECT_RETRY = 30.0
 _VOUCH_EVERY = 60.0
 _TEND = 1.0
 """Seconds between two looks at imports that are running."""
@@ -117,6 +125,8 @@ class Rounds:
         """Whether everything was compared once, and what differed then was mirrored."""
         self.clean_since: float | None = None
         """Monotonic time at which the last round began that saw everything."""
+        self.no_database: str | None = None
+        """Why the last comparison could not ask the database; None when it could."""
 
     def start(self) -> None:
         """Start the thread with a round over everything."""
@@ -149,13 +159,13 @@ class Rounds:
             return dict(self._compared)
 
     def doubtful_since(self) -> float | None:
-        """Return since when files have been in doubt that no comparison has looked at yet, or None."""
+        """Return since when files have been in doubt, until what differed is mirrored; None without doubt."""
         with self._changed:
-            waiting = self._agenda.doubtful_since()
-            running = self._running
-        if running is None or running.lane is Lane.TIMER:
-            return waiting
-        return running.since if waiting is None else min(waiting, running.since)
+            plan = self._running
+            doubts = [self._agenda.doubtful_since(), None if plan is None else plan.doubted]
+        # Last: a comparison that ends in between has handed its files over by then.
+        doubts.append(self._imports.doubtful_since())
+        return min((since for since in doubts if since is not None), default=None)
 
     def progress(self) -> Progress:
         """Return how the thread gets on."""
@@ -174,11 +184,16 @@ class Rounds:
 
     # --- the thread ----------------------------------------------------------------------------
 
-    def _plan(self, root: Path, lane: Lane, reason: str, delay: float) -> None:
+    def _plan(self, root: Path, lane: Lane, reason: str, delay: float, *, since: float | None = None) -> None:
         now = time.monotonic()
         with self._changed:
-            self._agenda.plan(Plan(root, lane, reason, now + delay, now))
+            self._agenda.plan(Plan(root, lane, reason, now + delay, now if since is None else since))
             self._changed.notify()
+
+    def _again(self, plan: Plan | None, delay: float) -> None:
+        """Plan what could not be done once more; it has been in doubt since it was first asked for."""
+        if plan is not None:
+            self._plan(plan.root, Lane.RETRY, plan.reason, delay, since=plan.doubted)
 
     def _plan_timer(self) -> None:
         jitter = random.uniform(0.75, 1.25)  # noqa: S311 - jitter, not a secret
@@ -193,6 +208,8 @@ class Rounds:
             try:
                 if plan is not None:
                     self._round(plan)
+                    # Done: what fails from here on is no reason to do it once more.
+                    plan = None
                 self._imports.follow()
                 # An import's files are older than the moment at which they were found to differ.
                 self.first_round_over = self.first_round_over or (
@@ -200,11 +217,10 @@ class Rounds:
                 )
                 self._vouch()
             except DatabaseError as error:
-                event(_LOG, logging.DEBUG, "reconcile.postponed", "no database", error=error.message)
-                if plan is not None:
-                    self._plan(plan.root, Lane.RETRY, plan.reason, _DATABASE_RETRY)
+                self._postponed(error, plan)
             except Exception:  # noqa: BLE001 - logged with its traceback; the thread must outlive it
                 _LOG.exception("round failed", extra={"event": "reconcile.crashed"})
+                self._again(plan, _DEFECT_RETRY)
             finally:
                 self._running = None
                 self._progressed = time.monotonic()
@@ -212,6 +228,15 @@ class Rounds:
             unanswered = self._agenda.clear()
         for question in unanswered:
             question.fail(StoppingError())
+
+    def _postponed(self, error: DatabaseError, plan: Plan | None) -> None:
+        """Plan anew what the database kept from being done; say so once, for who else notices while idle."""
+        is_down = plan is not None and not isinstance(error, DatabaseBusyError)
+        level = logging.WARNING if is_down and self.no_database is None else logging.DEBUG
+        event(_LOG, level, "reconcile.postponed", "no database, trying again", error=error.message)
+        if is_down:
+            self.no_database = error.message
+        self._again(plan, _DATABASE_RETRY)
 
     def _wait(self) -> bool:
         """Wait until something is to be done, if only to tend what is running; False to stop."""
@@ -227,7 +252,7 @@ class Rounds:
 
     def _round(self, plan: Plan) -> None:
         if plan.root != EVERYTHING:
-            self._compare(plan.root, plan.reason)
+            self._compare(plan.root, plan.reason, doubted=plan.doubted)
             return
         if plan.lane is Lane.TIMER:
             self._plan_timer()
@@ -237,8 +262,10 @@ class Rounds:
             if self._stopping:
                 return
             self._answer_asked()
-            report = self._compare(sessions_root, plan.reason)
-            clean = clean and (report is None or report.complete)
+            clean = self._is_clean(sessions_root, plan) and clean
+        with self._changed:
+            # What this round has not come by is no sessions root any more.
+            self._compared = {path: last for path, last in self._compared.items() if last.since >= began}
         self._full_round_clean = clean
         self._everything_compared = True
         if not clean:
@@ -251,6 +278,24 @@ class Rounds:
             # Another round that was asked for meanwhile has a reason of its own, which is not mended yet.
             self._steps.clean()
 
+    def _is_clean(self, root: Path, plan: Plan) -> bool:
+        """Compare one root of a round; what is wrong with it must not keep the others back."""
+        try:
+            report = self._compare(root, plan.reason, doubted=plan.doubted)
+        except DatabaseError as error:
+            if not isinstance(error, RowRejectedError):
+                raise
+            problem: Exception = error
+        except Exception as error:  # noqa: BLE001 - logged with its traceback
+            problem = error
+        else:
+            return report is None or report.complete
+        fields = {"root": str(root)}
+        extra = {"event": "reconcile.crashed", "fields": fields}
+        _LOG.error("a comparison failed", exc_info=problem, extra=extra)
+        self._plan(root, Lane.RETRY, plan.reason, _DEFECT_RETRY, since=plan.doubted)
+        return False
+
     def _answer_asked(self) -> None:
         while not self._stopping:
             with self._changed:
@@ -259,7 +304,9 @@ class Rounds:
                 return
             try:
                 roots = question.begin()
-                reports = [self._compare(root, "asked", question.accept_missing) for root in roots]
+                reports = [
+                    self._compare(root, "asked", accept_missing=question.accept_missing) for root in roots
+                ]
             except SessionlibError as error:
                 question.fail(error)
             except Exception as error:  # noqa: BLE001 - logged with its traceback; the thread must outlive it
@@ -270,19 +317,22 @@ class Rounds:
             else:
                 question.finish([report for report in reports if report is not None])
 
-    def _compare(self, root: Path, reason: str, accept_missing: bool = False) -> Report | None:  # noqa: FBT001, FBT002 - of Steps
+    def _compare(
+        self, root: Path, reason: str, *, accept_missing: bool = False, doubted: float | None = None
+    ) -> Report | None:
         """Compare one root; None when it was never registered and is gone again."""
         try:
             report = self._steps.reconcile(root, accept_missing)
         except StateNotFoundError:
             return None
+        self.no_database = None
         self._progressed = now = time.monotonic()
         with self._changed:
             self._compared[report.place.path] = Compared(utc_now(), now, report)
         self._tell(report, reason)
         if report.unconfirmed:
             self._plan(root, Lane.CONFIRM, "confirm", _CONFIRM_SECONDS)
-        self._imports.add(report)
+        self._imports.add(report, doubted)
         report.ticket.on_done(self._wake)
         self._steps.compared(report)
         return report

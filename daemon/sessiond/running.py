@@ -13,7 +13,7 @@ from sessiond import logs
 from sessiond.detach import Readiness, detached
 from sessiond.lock import InstanceLock
 from sessiond.notify import Notifier
-from sessiond.service import Service, log_options
+from sessiond.service import GRACE, Service, log_options
 from sessiond.signals import Signals
 from sessionlib import config
 from sessionlib.config import Config
@@ -35,9 +35,6 @@ _OVERRIDES = {
 """Which setting an option stands for."""
 
 _STACKS_NAME = "stacks.log"
-
-_GRACE = 1.0
-"""Seconds beyond the drain deadline after which a process that still hangs is left by force."""
 
 
 def run(arguments: argparse.Namespace, lock: InstanceLock, signals: Signals) -> int:
@@ -108,7 +105,8 @@ def _serve(
 ) -> int:
     # A core would hold what the files and the configuration say.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-    signals.give_up_after(loaded.daemon.drain_deadline + _GRACE)
+    # Until there is something to drain, whatever hangs is left at once.
+    signals.give_up_after(GRACE)
     running = logs.set_up(log_options(loaded), secrets=loaded.secrets())
     try:
         notifier = Notifier.from_environment(os.environ)

@@ -21,12 +21,12 @@ from sessiond.progress import Progress
 from sessiond.reload import merged
 from sessiond.signals import Signals
 from sessiond.statusfile import StatusFile
-from sessiond.targets import Target
 from sessionlib import __version__
 from sessionlib import config as configuration
 from sessionlib.config import Config
 from sessionlib.control.status import ConfigState
-from sessionlib.errors import DatabaseError, SessionlibError
+from sessionlib.db.engine import Database
+from sessionlib.errors import DatabaseError, SessionlibError, StoppingError
 from sessionlib.models.base import utc_now
 from sessionlib.runtime import Runtime
 from sessionlib.sync.retry import RetryPolicy
@@ -39,7 +39,13 @@ _REMINDER = 30.0
 _PULSE = 5.0
 """Seconds between two looks at the parts; the service manager may ask for shorter ones."""
 
-_START_GRACE = 30.0
+_CONTROL_LEAST, _CONTROL_MOST = 0.5, 2.0
+"""Seconds that the control server has for its end, which comes after the drain, by what that has left."""
+
+GRACE = 1.0
+"""Seconds beyond the drain deadline after which a process that still hangs is left by force."""
+
+_STARTGRACE = 30.0
 """Seconds by which a wait for the database asks the service manager to prolong the start, each time."""
 
 
@@ -82,6 +88,7 @@ class Service:
         self._operations = Operations(config, ask_reload=self._ask_reload)
         self._status_file = StatusFile(config.locations.status_file)
         self._written: tuple[object, ...] = ()
+        self._drained_by = 0.0
         self._heard = Progress("control", alive=True)
 
     def run(self) -> int:
@@ -95,6 +102,12 @@ class Service:
         event(_LOG, logging.INFO, "sessiond.starting", "starting", pid=os.getpid(), config=source)
         control = self._control()
         control.start()
+        # From now on: a reload may be what a database that does not answer is waiting for.
+        self._signals.listen(
+            on_reload=self._hang_up,
+            on_rescan=self._operations.rescan_all,
+            on_dump=lambda file: event(_LOG, logging.WARNING, "signal.stacks", "stacks written", file=file),
+        )
         self._operations.listen = None if control.address is None else "{}:{}".format(*control.address[:2])
         try:
             runtime = self._open_runtime()
@@ -102,7 +115,8 @@ class Service:
                 return 0
             return self._serve(runtime, control)
         finally:
-            control.stop(timeout=2.0)
+            rest = self._drained_by - time.monotonic()
+            control.stop(timeout=max(_CONTROL_LEAST, min(_CONTROL_MOST, rest)))
             self._reloads.shutdown(wait=False, cancel_futures=True)
 
     def _control(self) -> ControlServer:
@@ -127,14 +141,12 @@ class Service:
         return token
 
     def _serve(self, runtime: Runtime, control: ControlServer) -> int:
+        self._operations.opened()
         parts = Parts(self._config, runtime, self._operations.feed, others=[lambda: self._heard])
         parts.start()
-        self._operations.attach(parts)
-        self._signals.listen(
-            on_reload=self._hang_up,
-            on_rescan=lambda: parts.rescan(Target()),
-            on_dump=lambda file: event(_LOG, logging.WARNING, "signal.stacks", "stacks written", file=file),
-        )
+        # Among the reloads, so that none falls between the configuration the parts have and what they get.
+        self._reloads.submit(self._attach, parts).result()
+        self._signals.give_up_after(self._config.daemon.drain_deadline + GRACE)
         self._operations.state = "ready"
         self._notifier.ready()
         self._on_ready(None)
@@ -148,18 +160,33 @@ class Service:
             socket=str(self._config.locations.socket),
             listen=self._operations.listen,
         )
-        self._beat(parts, control)
-        return self._stop(parts)
+        try:
+            self._beat(parts, control)
+        finally:
+            left = self._stop(parts)
+        return left
+
+    def _attach(self, parts: Parts) -> None:
+        self._operations.attach(parts)
+        if parts.config is not self._config:
+            try:
+                self._operations.change(self._config)
+            except SessionlibError as error:
+                self._config = parts.config
+                self._reject(error)
 
     def _stop(self, parts: Parts) -> int:
         deadline = parts.config.daemon.drain_deadline
         started = time.monotonic()
-        last = self._operations.status()
-        self._operations.state = "stopping"
+        last = self._operations.stop()
         self._notifier.stopping()
         event(_LOG, logging.INFO, "sessiond.stopping", "stopping", deadline_s=deadline)
+        self._drained_by = started + deadline
         left = parts.stop(deadline)
-        self._status_file.write(replace(last, state="stopped", at=shown(utc_now()), stale=bool(left)))
+        reasons = (*last.reasons, *([f"{left} folders were left to the next start"] if left else ()))
+        self._status_file.write(
+            replace(last, state="stopped", at=shown(utc_now()), stale=bool(reasons), reasons=reasons)
+        )
         event(
             _LOG,
             logging.WARNING if left else logging.INFO,
@@ -178,7 +205,8 @@ class Service:
         policy = RetryPolicy(attempts=sys.maxsize, first=0.2, cap=5.0)
         retrying = policy.retrying(stop).copy(before_sleep=self._complain)
         try:
-            return retrying(Runtime.open, self._config, start=False)
+            # The configuration of the moment: a reload may have mended it.
+            return retrying(lambda: Runtime.open(self._config, start=False))
         except DatabaseError:
             if stop.is_set():
                 return None
@@ -188,7 +216,7 @@ class Service:
         """Say that the database is down, once and then every 30 s."""
         error = attempt.outcome.exception() if attempt.outcome is not None else None
         self._operations.waiting_for_database(str(error))
-        self._notifier.extend_timeout(_START_GRACE)
+        self._notifier.extend_timeout(_STARTGRACE)
         self._notifier.status(f"waiting for the database: {error}")
         self._on_ready("waiting for its database")
         now = time.monotonic()
@@ -239,24 +267,19 @@ class Service:
         self._ask_reload().add_done_callback(_tell_defect)
 
     def _reload(self) -> dict[str, Any]:
-        self._notifier.reloading()
+        if self._signals.stop.is_set():
+            raise StoppingError
+        is_ready = self._operations.state == "ready"
+        if is_ready:
+            self._notifier.reloading()
         try:
             applied, waiting = self._take_over(self._load())
         except SessionlibError as error:
-            self._operations.config = ConfigState(
-                source=self._config.source, reloaded_at=shown(utc_now()), reload_error=error.message
-            )
-            event(
-                _LOG,
-                logging.ERROR,
-                "config.rejected",
-                "the configuration cannot be used; the old one stays in force",
-                error=error.message,
-                hint=error.hint,
-            )
+            self._reject(error)
             raise
         finally:
-            self._notifier.ready()
+            if is_ready:
+                self._notifier.ready()
         self._operations.config = ConfigState(
             source=self._config.source, reloaded_at=shown(utc_now()), needs_restart=tuple(waiting)
         )
@@ -270,19 +293,40 @@ class Service:
         )
         return {"applied": applied, "needs_restart": waiting}
 
+    def _reject(self, error: SessionlibError) -> None:
+        self._operations.config = replace(
+            self._operations.config, reloaded_at=shown(utc_now()), reload_error=error.message
+        )
+        event(
+            _LOG,
+            logging.ERROR,
+            "config.rejected",
+            "the configuration cannot be used; the old one stays in force",
+            error=error.message,
+            hint=error.hint,
+        )
+
     def _take_over(self, new: Config) -> tuple[list[str], list[str]]:
+        """Take over what can be; all of it, or nothing when it raises."""
+        # A URL that nothing can be done with would only be noticed by the next start.
+        Database(new.database_url).close()
         applied, waiting = configuration.reloaded(self._config, new)
         config = merged(self._config, new, applied)
-        self._operations.change(config)
         for secret in config.secrets():
             self._logs.keep_secret(secret)
         self._logs.apply(log_options(config))
+        try:
+            self._operations.change(config)
+        except BaseException:
+            self._logs.apply(log_options(self._config))
+            raise
         self._config = config
+        self._signals.give_up_after(config.daemon.drain_deadline + GRACE)
         return applied, waiting
 
 
 def _tell_defect(done: "Future[dict[str, Any]]") -> None:
     """Log what nobody else does: an error that was not raised on purpose."""
-    error = done.exception()
+    error = None if done.cancelled() else done.exception()
     if error is not None and not isinstance(error, SessionlibError):
         _LOG.error("reload failed", exc_info=error, extra={"event": "config.crashed"})

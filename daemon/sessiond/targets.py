@@ -1,11 +1,16 @@
 """From what a rescan names to the sessions roots it means."""
 
+# Not Path's questions: they raise when a folder on the way may not be entered.
+# ruff: noqa: PTH110, PTH112
+
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from sessionlib.db.crud import projects
-from sessionlib.errors import StateNotFoundError
+from sessionlib.errors import StateNotFoundError, StateUnreadableError
 from sessionlib.runtime import Runtime
 from sessionlib.state.scan import find_roots, session_place, sessions_roots_of
 from sessionlib.sync.places import Place
@@ -38,28 +43,43 @@ def roots_of(runtime: Runtime, watched: Sequence[Path], target: Target) -> list[
         return _of_project(runtime, target.project)
     path = target.path or Path()
     known = runtime.registrar.places()
-    real = path.resolve()
+    # Not Path.resolve: it raises for links that lead in circles.
+    real = _real(path)
+    folders = [_real(folder) for folder in (*watched, *runtime.registrar.registered_paths())]
     found = [place.path for place in known if _concerns(place, real)]
-    if _is_below(real, watched):
-        found += _found_at(runtime, path)
+    if _is_below(real, folders):
+        found += _found_at(runtime, real)
+    else:
+        for folder in folders:
+            if folder.is_relative_to(real):
+                found += _found_at(runtime, folder)
     if not found:
         found = [place.path for place in known if real.is_relative_to(place.workspace_path)]
     if found:
-        return list(dict.fromkeys(root.resolve() for root in found))
-    raise _not_found(path, watched, real)
+        return list(dict.fromkeys(map(_real, found)))
+    raise _not_found(path, folders, real)
 
 
 def _of_project(runtime: Runtime, name: str) -> list[Path]:
     with runtime.database.read() as connection:
         project = projects.find(connection, name)
-    roots = [place.path for place in runtime.registrar.places() if place.project_id == project.project_id]
+    places = [place for place in runtime.registrar.places() if place.project_id == project.project_id]
+    roots = dict.fromkeys(place.path for place in places)
+    for folder in dict.fromkeys(place.workspace_path for place in places):
+        # One that was made a moment ago is not known yet; of what cannot be read the known ones are compared.
+        with suppress(StateUnreadableError):
+            roots |= dict.fromkeys(root.path for root in sessions_roots_of(folder, runtime.finder))
     if not roots:
         raise StateNotFoundError(
             f"project {project.slug} has no sessions folder on this machine",
             session_dir=Path(),
             hint="sessionctl projects show tells where it lies",
         )
-    return roots
+    return list(roots)
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
 
 
 def _concerns(place: Place, path: Path) -> bool:
@@ -67,29 +87,29 @@ def _concerns(place: Place, path: Path) -> bool:
     return place.path.is_relative_to(path) or path.is_relative_to(place.path)
 
 
-def _is_below(path: Path, watched: Sequence[Path]) -> bool:
-    return any(path.is_relative_to(root.resolve()) for root in watched)
+def _is_below(path: Path, folders: Sequence[Path]) -> bool:
+    return any(path.is_relative_to(folder) for folder in folders)
 
 
 def _found_at(runtime: Runtime, path: Path) -> list[Path]:
     """Look into a folder below the watched ones: it may be above projects, a project, or inside a session."""
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return []
     found = [root.path for root in sessions_roots_of(path, runtime.finder)]
     found = found or [root.path for root in find_roots(path, runtime.finder).roots]
     if not found:
         for inside, root in ((path / "_", path), (path, path.parent)):
-            if root.is_dir() and session_place(inside, runtime.finder) is not None:
+            if os.path.isdir(root) and session_place(inside, runtime.finder) is not None:
                 return [root]
     return found
 
 
-def _not_found(path: Path, watched: Sequence[Path], real: Path) -> StateNotFoundError:
-    if not real.exists():
+def _not_found(path: Path, folders: Sequence[Path], real: Path) -> StateNotFoundError:
+    if not os.path.exists(real):
         return StateNotFoundError(
             f"there is no folder {path}", session_dir=path, hint="name a project folder that exists"
         )
-    if _is_below(real, watched):
+    if _is_below(real, folders):
         return StateNotFoundError(
             f"no sessions below {path} yet",
             session_dir=path,

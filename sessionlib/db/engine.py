@@ -25,6 +25,8 @@ _SQLITE_BUSY_MS = 10_000
 _PG_OPTIONS = (
     "-c statement_timeout=15s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s -c timezone=UTC"
 )
+_PUBLIC_OPTIONS = frozenset({"dbname", "host", "hostaddr", "mode", "port", "service", "sslmode", "uri"})
+"""Options of a URL that hold no secret; others, such as sslpassword, may."""
 _PG_CONNECT: dict[str, Any] = {
     "connect_timeout": 5,
     "keepalives_idle": 30,
@@ -85,8 +87,8 @@ class Database:
 
     @property
     def name(self) -> str:
-        """The URL without its password, for messages."""
-        return self.url.render_as_string(hide_password=True)
+        """The URL without its secrets, for messages."""
+        return public_name(self.url)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -138,6 +140,21 @@ class Database:
     def close(self) -> None:
         """Close all pooled connections; safe to call twice."""
         self.engine.dispose()
+
+
+def public_name(url: str | URL) -> str:
+    """Return a URL as it may be shown: without its password, and with no options but those that name a place.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        # Their texts may hold a part of the password.
+        raise _unusable("the database URL cannot be read") from None
+    shown = {name: value for name, value in parsed.query.items() if name in _PUBLIC_OPTIONS}
+    return parsed.set(query=shown).render_as_string(hide_password=True)
 
 
 def _usable_url(url: str | URL) -> URL:

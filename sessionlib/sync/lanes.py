@@ -67,9 +67,9 @@ class Lanes:
 
     def oldest(self) -> float | None:
         """Return since when the oldest change waits that is not mirrored yet; a second look is none."""
-        # Both lanes are in the order of arrival but for what was tried before, so their heads will do.
-        heads = [next(iter(lane.values()), None) for lane in (self.live, self.batch)]
-        jobs = [*(job for job in heads if job is not None), *self.running.values(), *self._delayed.values()]
+        # All: what was tried before stands behind younger ones, and what is run again behind a recheck.
+        lanes = (self.live, self.batch, self.running, self._delayed, self._again)
+        jobs = itertools.chain.from_iterable(lane.values() for lane in lanes)
         return min((job.since for job in jobs if not job.recheck), default=None)
 
     def ready_since(self) -> float | None:
@@ -97,7 +97,7 @@ class Lanes:
         # Something new has happened: a delayed job need not wait any longer.
         job = self._delayed.pop(path, None) or self.batch.get(path) or Job(path, live)
         job.live = job.live or live
-        _renew(job)
+        _renew(job, time.monotonic())
         self._enqueue(job)
         return job
 
@@ -146,6 +146,11 @@ class Lanes:
         self.running.update((job.path, job) for job in jobs)
         return jobs
 
+    def holds(self, path: Path) -> bool:
+        """Tell whether a folder waits, in whatever way, or runs."""
+        lanes = (self.live, self.batch, self.running, self._delayed, self._again)
+        return any(path in lane for lane in lanes)
+
     def is_running(self, job: Job) -> bool:
         """Tell whether this very job is running, not a later one of the same folder."""
         return self.running.get(job.path) is job
@@ -191,7 +196,7 @@ class Lanes:
             return False
         job.live = job.live or again.live
         job.tickets += again.tickets
-        _renew(job)
+        _renew(job, again.since)
         return True
 
     def clear(self) -> list[Job]:
@@ -203,7 +208,9 @@ class Lanes:
         return left
 
 
-def _renew(job: Job) -> None:
+def _renew(job: Job, since: float) -> None:
     """Let a job keep its attempts; what was torn, or was to be looked at again, is another content now."""
     job.torn_looks = 0
+    if job.recheck:
+        job.since = since
     job.recheck = False

@@ -1,5 +1,6 @@
 """The folders whose tries are used up: owed until a run of a later reconcile succeeds."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +10,7 @@ class _Debt(NamedTuple):
     words: str
     since: float
     unreadable: bool
+    failed: float
 
 
 class Owed:
@@ -37,8 +39,13 @@ class Owed:
     def add(self, path: Path, words: str, *, since: float, unreadable: bool) -> bool:
         """Owe a folder; return whether the error is news. What was owed already is owed since then."""
         known = self._debts.get(path)
-        self._debts[path] = _Debt(words, known.since if known else since, unreadable)
+        self._debts[path] = _Debt(words, known.since if known else since, unreadable, time.monotonic())
         return known is None or known.words != words
+
+    def has_failed_since(self, path: Path, moment: float) -> bool:
+        """Tell whether a folder is owed for a try that ended at that moment (monotonic seconds) or later."""
+        debt = self._debts.get(path)
+        return debt is not None and debt.failed >= moment
 
     def settle(self, path: Path) -> None:
         """Owe a folder no longer."""

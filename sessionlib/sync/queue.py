@@ -99,8 +99,9 @@ class SyncQueue:
     def _add_workers(self, count: int) -> None:
         for _ in range(count):
             thread = Thread(target=self._run, name=f"sync-{len(self._threads)}", daemon=True)
-            self._threads.append(thread)
+            # Started first: `close` may come on another thread, and joins all that are in the list.
             thread.start()
+            self._threads.append(thread)
 
     def change(self, options: QueueOptions) -> None:
         """Work with other options from now on; workers that are too many leave after what they hold."""
@@ -142,6 +143,16 @@ class SyncQueue:
         """The folders whose tries are used up, with their last error."""
         with self._lock:
             return dict(self._owed)
+
+    def forgive(self, session_dirs: Iterable[Path], *, before: float) -> None:
+        """Owe no longer what a comparison that began at `before` has not queued again.
+
+        Such a folder is gone, or equals its row by now; nothing else would ever settle it.
+        """
+        with self._lock:
+            for path in session_dirs:
+                if not (self._lanes.holds(path) or self._owed.has_failed_since(path, before)):
+                    self._owed.settle(path)
 
     def stats(self) -> QueueStats:
         """Return a consistent snapshot of the counters."""
@@ -336,18 +347,9 @@ class SyncQueue:
                 self._give_up([job], error.message, error)
             else:
                 level = logging.DEBUG if isinstance(error, DatabaseBusyError) else logging.INFO
-                _LOG.log(
-                    level,
-                    "sync failed, trying again",
-                    extra={
-                        "event": "sync.retry",
-                        "fields": {
-                            "path": stored_name(str(job.path)),
-                            "in_s": round(seconds, 2),
-                            "error": error.message,
-                        },
-                    },
-                )
+                path = stored_name(str(job.path))
+                fields = {"path": path, "in_s": round(seconds, 2), "error": error.message}
+                _LOG.log(level, "sync failed, trying again", extra={"event": "sync.retry", "fields": fields})
                 self._delay(job, seconds)
 
     def _give_up(self, jobs: Sequence[Job], words: str, error: SessionlibError | None = None) -> None:

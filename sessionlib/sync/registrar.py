@@ -60,7 +60,9 @@ class Registrar:
         self._database = database
         self._host = host
         self._places: dict[Path, Place] = {}
+        self._registering = Lock()
         self._lock = Lock()
+        self._forgotten = 0
 
     def place_of(self, sessions_path: Path) -> Place:
         """Return the place of a sessions root, registering its project and workspace if they are new.
@@ -71,8 +73,23 @@ class Registrar:
         """
         place = self._places.get(sessions_path)
         if place is None:
-            with self._lock:
-                place = self._places.get(sessions_path) or self._register(sessions_path)
+            with self._registering:
+                place = self._places.get(sessions_path) or self._looked_up(sessions_path)
+        return place
+
+    def _looked_up(self, sessions_path: Path) -> Place:
+        before = self._forgotten
+        place = self._register(sessions_path)
+        with self._lock:
+            # What was cached of the place where the workspace was before, or of another one in its place, no
+            # longer holds.
+            self._places = {
+                path: known
+                for path, known in self._places.items()
+                if (known.workspace_id == place.workspace_id)
+                == (known.workspace_path == place.workspace_path)
+            }
+            if self._forgotten == before:
                 self._places[sessions_path] = place
         return place
 
@@ -81,8 +98,12 @@ class Registrar:
         return self._places.get(sessions_path)
 
     def forget(self, sessions_path: Path | None = None) -> None:
-        """Look a sessions root up anew next time (None: all): it moved, or projects were merged."""
+        """Look a sessions root up anew next time (None: all): it moved, or projects were merged.
+
+        Never waits for the database: who reads the kernel's events calls this.
+        """
         with self._lock:
+            self._forgotten += 1
             if sessions_path is None:
                 self._places.clear()
             else:
@@ -117,7 +138,7 @@ class Registrar:
             workspace = workspaces.change(
                 connection, workspace.workspace_id, WorkspaceUpdate(registered=True)
             )
-        # Not before the commit: whoever looks places up holds that lock while he waits for the database.
+        # Not before the commit: who looks up meanwhile must do so again.
         self.forget()
         return workspace
 
@@ -142,13 +163,6 @@ class Registrar:
                 workspaces.put_root(
                     connection, Root(place.project_id, place.workspace_id, root, dev, inode, None, None)
                 )
-        # What was cached of the place where the workspace was before, or of another one in its place, no
-        # longer holds.
-        self._places = {
-            path: known
-            for path, known in self._places.items()
-            if (known.workspace_id == place.workspace_id) == (known.workspace_path == place.workspace_path)
-        }
         return place
 
     def _owner(self, connection: Connection, sessions_path: Path) -> _Folder:

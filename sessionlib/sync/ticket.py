@@ -25,15 +25,19 @@ class Ticket:
             self._left -= 1
             self._counts[outcome] += 1
             self._changed.notify_all()
-            listeners = self._listeners if self._left <= 0 else []
+            listeners: list[Callable[[], None]] = []
+            if self._left <= 0:
+                # Taken, not shared: one that comes meanwhile is called by who brings it, and once.
+                listeners, self._listeners = self._listeners, []
         for listener in listeners:
             listener()
 
     def on_done(self, listener: Callable[[], None]) -> None:
         """Have `listener` called once all are done, at once if they are; it only queues and never raises."""
         with self._changed:
-            self._listeners.append(listener)
             is_done = self._left <= 0
+            if not is_done:
+                self._listeners.append(listener)
         if is_done:
             listener()
 

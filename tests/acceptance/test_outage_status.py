@@ -113,7 +113,7 @@ def test_a_database_that_is_down(
 def test_a_database_that_hangs(
     tmp_path: Path, daemon: Daemon, proxy: Proxy, postgres_url: str, wait_until: Wait
 ) -> None:
-    """It accepts and says nothing: the status answers at once and is stale, a rescan ends when its time is up."""
+    """It accepts and says nothing: the status answers at once and is stale, a rescan ends in its time."""
     proxy.set("blackhole")
     change_all(tmp_path)
     wait_until(lambda: daemon.client.status().stale, "it to be stale", seconds=20)
@@ -132,10 +132,23 @@ def test_a_database_that_hangs(
     check_recovery(daemon, proxy, postgres_url, wait_until)
 
 
+def test_a_rescan_is_refused_once_the_hang_is_known(tmp_path: Path, daemon: Daemon, proxy: Proxy) -> None:
+    """Also when another comparison hangs before it: 503 at once, not 504 when its time is up."""
+    proxy.set("blackhole")
+    change_all(tmp_path)
+    daemon.wait_for_event("db.down")
+    daemon.client.rescan(wait=False)
+    began = time.monotonic()
+    with pytest.raises(ControlRefusedError) as refusal:
+        daemon.client.rescan(project="shop", timeout=3.0)
+    assert refusal.value.status == 503
+    assert time.monotonic() - began < 2.0
+
+
 def test_an_outage_that_comes_and_goes(
     tmp_path: Path, daemon: Daemon, proxy: Proxy, postgres_url: str, wait_until: Wait
 ) -> None:
-    """Down and hung in turn, with changes all the time: status always answers, and in the end all is there."""
+    """Down and hung in turn, with changes all the time: status always answers; in the end all is there."""
     for mode in ("refuse", "pass", "blackhole", "pass", "refuse", "blackhole"):
         proxy.set(mode)  # type: ignore[arg-type]
         change_all(tmp_path)

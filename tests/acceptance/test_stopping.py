@@ -6,17 +6,18 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests import builders, postgres
-from tests.acceptance.processes import Daemon, direct, environment
+from tests.acceptance.processes import Daemon, environment
 from tests.proxies import Proxy, proxied
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.postgres]
 
 Wait = Callable[..., None]
 ROOT = "agents/sessions"
-SESSIONS = 150
+SESSIONS = 100
 DEADLINE = 2.0
 LATE = 0.7
 """Seconds that a busy machine may add to what is promised."""
@@ -26,7 +27,8 @@ class World:
     """A project, its daemon, and a proxy in front of the database."""
 
     def __init__(self, home: Path, url: str, proxy: Proxy) -> None:
-        self.home, self.url, self.proxy = home, url, proxy
+        self.proxy = proxy
+        self.database = psycopg.connect(url, autocommit=True)
         self.root = builders.make_project(home / "code" / "shop") / ROOT
         self.topics: dict[str, str] = {}
         config = f"[daemon]\ndrain_deadline = {DEADLINE}\n[database]\nurl = '{proxy.url(url)}'\n"
@@ -43,7 +45,8 @@ class World:
 
     def mirrored(self) -> bool:
         """Tell whether the rows equal the files."""
-        return dict(direct(self.url, "SELECT slug, topic FROM sessions")) == self.topics
+        rows = self.database.execute("SELECT slug, topic FROM sessions").fetchall()
+        return dict(rows) == self.topics
 
     def start(self, *, ready: bool = True) -> None:
         """Start the daemon."""
@@ -73,12 +76,13 @@ def world(tmp_path: Path, postgres_server: postgres.Server, postgres_url: str) -
         made = World(tmp_path, postgres_url, proxy)
         yield made
         made.daemon.stop(signal.SIGKILL)
+        made.database.close()
 
 
 def importing(world: World, chance: random.Random) -> float:
     """It imports: the process has hardly begun, or is half through."""
     world.start(ready=False)
-    time.sleep(chance.uniform(0.8, 2.0))
+    time.sleep(chance.uniform(0.5, 1.5))
     return DEADLINE
 
 
@@ -86,7 +90,7 @@ def idling(world: World, chance: random.Random) -> float:
     """It has nothing to do."""
     world.start()
     time.sleep(chance.uniform(0.0, 0.5))
-    return DEADLINE
+    return 1.0
 
 
 def writing(world: World, chance: random.Random) -> float:
@@ -131,10 +135,9 @@ MOMENTS = (importing, idling, writing, hanging, opening, breaking)
 def test_at_any_moment_it_leaves_in_time_and_nothing_is_lost(world: World, wait_until: Wait) -> None:
     """Told at random moments it ends with 0 within the deadline and a second; the next start mirrors all."""
     seed = random.randrange(2**32)
-    print(f"seed {seed}")
+    print(f"seed {seed}")  # noqa: T201 - shown when it fails
     chance = random.Random(seed)
-    moments = [*MOMENTS, *chance.choices(MOMENTS, k=2)]
-    chance.shuffle(moments)
+    moments = chance.sample(MOMENTS, k=len(MOMENTS))
     took: dict[str, float] = {}
     for number, moment in enumerate(moments):
         world.write(f"round {number}")
@@ -147,7 +150,7 @@ def test_at_any_moment_it_leaves_in_time_and_nothing_is_lost(world: World, wait_
         assert "Traceback" not in said
         took[name] = max(seconds, took.get(name, 0.0))
         world.proxy.set("pass")
-    print({name: round(seconds, 2) for name, seconds in took.items()})
+    print({name: round(seconds, 2) for name, seconds in took.items()})  # noqa: T201
     world.start()
     wait_until(world.mirrored, "everything to be mirrored", seconds=60)
     assert world.stop()[0] == 0
@@ -170,16 +173,6 @@ def test_each_next_start_mirrors_what_was_left(world: World, wait_until: Wait) -
     world.proxy.set("pass")
     world.start()
     wait_until(world.mirrored, "what was left over", seconds=60)
-
-
-def test_an_idle_daemon_leaves_at_once(world: World, wait_until: Wait) -> None:
-    """With nothing to do it does not use up its time."""
-    world.write("idle", count=3)
-    world.start()
-    wait_until(world.mirrored, "the import", seconds=60)
-    code, seconds = world.stop()
-    assert code == 0
-    assert seconds < 1.0 + LATE
 
 
 def test_a_second_term_leaves_at_once(world: World, wait_until: Wait) -> None:

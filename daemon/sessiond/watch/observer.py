@@ -8,6 +8,7 @@ service's own queue, so the dispatching thread reads the descriptor itself and t
 import logging
 import sys
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime
 
@@ -80,6 +81,8 @@ class SessionObserver(BaseObserver):
         super().__init__(TreeEmitter, plant=plant)
         self.name = "sessiond-reader"
         self.last_event_at: datetime | None = None
+        self.busy_since: float | None = None
+        """Monotonic time since which events are read and not all passed on yet; None while it waits."""
         self._session_watches = watches
         self._deliver = deliver
         self._distrust = distrust
@@ -124,9 +127,11 @@ class SessionObserver(BaseObserver):
             self._instance_opened.wait()
             self._instance_opened.clear()
             return
+        self.busy_since = None
         batch = inotify.read()
         if not batch:
             return
+        self.busy_since = time.monotonic()
         self.last_event_at = utc_now()
         rings = Rings()
         digest = Digest(self._session_watches, rings)

@@ -114,6 +114,11 @@ class Watcher:
         """Monotonic time: what changed before it has been seen, also where no events come."""
         return self._tender.looked_since or self._started
 
+    @property
+    def heard_since(self) -> float | None:
+        """Since when events have been read that are not passed on yet, in monotonic seconds; None without."""
+        return self._observer.busy_since
+
     def progress(self) -> Progress:
         """Return how the threads get on; a look that hangs (a network file system) is work that is held."""
         since = self.polled_since

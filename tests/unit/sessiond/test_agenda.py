@@ -70,3 +70,12 @@ def test_questions_are_taken_in_order_and_given_back_at_the_end() -> None:
     assert agenda.is_asked
     assert agenda.clear() == ["two", "three"]
     assert agenda.take_asked() is None
+
+
+def test_the_older_doubt_is_kept() -> None:
+    """A plan that joins another keeps that one's time to be done, and the doubt of the older."""
+    agenda: Agenda[str] = Agenda()
+    agenda.plan(plan(lane=Lane.RETRY, due=1.0, since=5.0))
+    agenda.plan(plan(lane=Lane.RETRY, due=2.0, since=3.0))
+    assert agenda.doubtful_since() == 3.0
+    assert agenda.next_due() == 1.0

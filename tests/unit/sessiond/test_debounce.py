@@ -186,3 +186,23 @@ class TestDebouncer:
         time.sleep(0.1)
         assert asked == []
         debouncer.stop()
+
+
+def test_a_key_is_held_until_its_listener_has_it() -> None:
+    """A ring that is just being passed on has an age: its listener may not have noted it yet."""
+    reached, gate = threading.Event(), threading.Event()
+
+    def fire(_key: str) -> None:
+        reached.set()
+        gate.wait(10)
+
+    before = time.monotonic()
+    one: Debouncer[str] = Debouncer(fire, quiet=0.01, longest=0.05)
+    one.touch("a")
+    assert reached.wait(10)
+    since = one.held_since()
+    assert since is not None
+    assert before <= since <= time.monotonic()
+    gate.set()
+    one.stop()
+    assert one.held_since() is None

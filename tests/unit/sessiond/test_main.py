@@ -15,6 +15,9 @@ class Quiet(Signals):
     def install(self) -> None:
         """Take nothing over."""
 
+    def listen(self, **_: object) -> None:  # type: ignore[override]
+        """Hear nothing."""
+
     def give_up_after(self, seconds: float, *, code: int = 0) -> None:
         """Never leave."""
 

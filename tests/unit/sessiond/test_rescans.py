@@ -188,3 +188,20 @@ def test_a_defect_while_counting_is_told_in_words(
     bench.questions[1].begin()
     bench.questions[1].finish([])
     assert again.result(5) == []
+
+
+def test_nobody_waits_behind_a_comparison_that_hangs(bench: Bench, rescans: Rescans) -> None:
+    """Who has not had his turn when the database is down is refused too, and closes nobody else's request."""
+    bench.down = "connection refused"
+    refused = rescans.ask(Target())
+    assert isinstance(refused.exception(5), DatabaseUnavailableError)
+    bench.down = None
+    again, joined = rescans.ask(Target()), rescans.ask(Target())
+    assert len(bench.questions) == 2
+    assert bench.questions[0].begin() == ()
+    bench.questions[0].finish([])
+    assert rescans.ask(Target()) is not None
+    assert len(bench.questions) == 2
+    assert bench.questions[1].begin() == [ROOT]
+    bench.questions[1].finish([Report(PLACE, total=3)])
+    assert [answer.result(5)[0].sessions for answer in (again, joined)] == [3, 3]

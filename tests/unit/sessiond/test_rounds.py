@@ -2,82 +2,19 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
-from uuid import UUID
 
 import pytest
 
 from sessiond.agenda import EVERYTHING
-from sessiond.rounds import Rounds, Steps
+from sessiond.rounds import Rounds
 from sessionlib.errors import DatabaseUnavailableError, SessionlibError
-from sessionlib.sync.places import Place
 from sessionlib.sync.reconcile import Report
 from sessionlib.sync.ticket import Ticket
+from tests.conftest import Wait
+from tests.rounding import A, B, C, Fake, fake_fixture, rounds_fixture
 
-NOBODY = UUID(int=0)
-A, B, C = Path("/p/a"), Path("/p/b"), Path("/p/c")
-
-
-class Fake:
-    """Steps that record what was reconciled, and can be told to fail."""
-
-    def __init__(self) -> None:
-        self.done: list[Path] = []
-        self.vouched = 0
-        self.failures: list[Exception] = []
-        self.reports: dict[Path, dict[str, Any]] = {}
-        self.settled = True
-        self.cleaned: list[int] = []
-        self.analyzed: list[int] = []
-        self.compared: list[Report] = []
-        self.believed: list[bool] = []
-        self.before: dict[Path, Callable[[], object]] = {}
-
-    def steps(self) -> Steps:
-        """Return the steps to hand to Rounds."""
-        return Steps(
-            discover=lambda: [A, B],
-            reconcile=self.reconcile,
-            compared=self.compared.append,
-            vouch=self.vouch,
-            settled=lambda: self.settled,
-            clean=lambda: self.cleaned.append(len(self.done)),
-            analyze=lambda: self.analyzed.append(len(self.done)),
-        )
-
-    def vouch(self) -> None:
-        """Count a heartbeat."""
-        self.vouched += 1
-
-    def reconcile(self, path: Path, accept_missing: bool) -> Report:
-        """Record a comparison, or fail as told."""
-        self.believed.append(accept_missing)
-        self.before.pop(path, lambda: None)()
-        if self.failures:
-            raise self.failures.pop(0)
-        self.done.append(path)
-        place = Place(NOBODY, NOBODY, path.parent, path.name, path)
-        return Report(place, **self.reports.pop(path, {}))
-
-
-@pytest.fixture
-def fake() -> Fake:
-    """The steps of this test."""
-    return Fake()
-
-
-@pytest.fixture
-def rounds(fake: Fake) -> Iterator[Rounds]:
-    """Rounds that run, with a timer far away."""
-    made = Rounds(fake.steps(), interval=3600)
-    made.start()
-    yield made
-    made.stop()
-
-
-Wait = Callable[..., None]
+__all__ = ["fake_fixture", "rounds_fixture"]
 
 
 def test_the_start_compares_everything_and_vouches(fake: Fake, rounds: Rounds, wait_until: Wait) -> None:

@@ -235,3 +235,26 @@ def test_endless_live_work_does_not_starve_a_batch() -> None:
     taken = [lanes.take(live_most=1, batch_most=9, batch_runs=1)[0].live for _ in range(20)]
     assert taken.index(False) == 16
     assert taken.count(False) == 1
+
+
+def test_the_oldest_change_is_found_wherever_it_stands(lanes: Lanes) -> None:
+    """What was given back stands behind younger work, and is still the oldest."""
+    lanes.add(A, live=True)
+    jobs = take(lanes)
+    lanes.add(B, live=True)
+    lanes.give_back(jobs)
+    assert list(lanes.live) == [B, A]
+    assert lanes.oldest() == jobs[0].since
+
+
+def test_a_change_behind_a_second_look_has_an_age(lanes: Lanes) -> None:
+    """A second look is no change that waits; a change that is noted while it runs is one."""
+    lanes.add(A, live=True)
+    lanes.recheck(take(lanes)[0], 0.0)
+    lanes.wake(1.0)
+    take(lanes)
+    assert lanes.oldest() is None
+    lanes.add(A, live=True)
+    assert lanes.oldest() is not None
+    assert lanes.holds(A)
+    assert not lanes.holds(B)

@@ -4,6 +4,7 @@ import threading
 import time
 
 from sessionlib.errors import DatabaseUnavailableError
+from sessionlib.sync.mirror import Outcome, Result
 from sessionlib.sync.queue_stats import QueueOptions
 from tests.conftest import Wait
 from tests.queues import FAST, ROOT, Make, Work, make_fixture, quick_fixture, work_fixture
@@ -103,3 +104,25 @@ def test_workers_that_were_to_leave_may_stay(make: Make, work: Work, wait_until:
     gate.set()
     wait_until(lambda: one.stats().synced == 3)
     assert sum(thread.name.startswith("sync-") for thread in threading.enumerate()) == 3
+
+
+def test_what_a_comparison_does_not_find_again_is_owed_no_longer(
+    make: Make, work: Work, wait_until: Wait
+) -> None:
+    """A folder that is gone is forgiven; one that failed again since, or waits to be tried, is not."""
+    gate = threading.Event()
+    work.behave = lambda _: [Result(_[0], Outcome.REJECTED, "no")]
+    one = make(workers=1, live_most=1)
+    one.start()
+    for name in ("gone", "again", "waits"):
+        one.submit(ROOT / name)
+    wait_until(lambda: len(one.owed) == 3)
+    began = time.monotonic()
+    one.submit(ROOT / "again")
+    wait_until(lambda: one.stats().failed == 4)
+    work.behave = lambda _: gate.wait(10) and None
+    one.submit(ROOT / "waits")
+    one.forgive(list(one.owed), before=began)
+    assert set(one.owed) == {ROOT / "again", ROOT / "waits"}
+    gate.set()
+    wait_until(lambda: set(one.owed) == {ROOT / "again"})

@@ -50,3 +50,11 @@ def test_a_listener_is_told_once_at_the_end() -> None:
     ticket.done("written")
     ticket.on_done(lambda: told.append("late"))
     assert told == ["early", "late"]
+
+
+def test_a_listener_that_comes_late_is_called_once() -> None:
+    """Who begins to listen while the others are being told is told by himself, not by them too."""
+    ticket, told = Ticket(1), []
+    ticket.on_done(lambda: ticket.on_done(lambda: told.append("late")))
+    ticket.done("written")
+    assert told == ["late"]
