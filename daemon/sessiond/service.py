@@ -321,7 +321,8 @@ class Service:
             self._logs.apply(log_options(self._config))
             raise
         self._config = config
-        self._signals.give_up_after(config.daemon.drain_deadline + GRACE)
+        if self._operations.state == "ready":
+            self._signals.give_up_after(config.daemon.drain_deadline + GRACE)
         return applied, waiting
 
 

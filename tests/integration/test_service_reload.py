@@ -134,7 +134,10 @@ def test_a_reload_reaches_a_daemon_that_waits_for_its_database(
     assert running.parts is not None
     assert running.parts.runtime.config.sync.attempts == 9
     assert running.parts.config is running.service._config
-    assert running.signals.patience == [4.0]
+    wait_until(lambda: running.signals.patience == [4.0])
+    running.change("daemon", drain_deadline=5.0)
+    running.client.reload()
+    assert running.signals.patience == [4.0, 6.0]
 
 
 def test_a_reload_while_the_watches_are_set_up_is_not_lost(
