@@ -50,6 +50,7 @@ def status_of(**changed: Any) -> Status:
         "reasons": (),
         "oldest_unsynced_s": None,
         "overflows": 2,
+        "log_lost": 4,
         "subscribers": 3,
         "changes": 44,
         "socket": "/run/user/1/sessiond/control.sock",

@@ -30,6 +30,7 @@ def a_status(**changes: Any) -> Status:
         reasons=(),
         oldest_unsynced_s=None,
         overflows=2,
+        log_lost=4,
         subscribers=3,
         changes=44,
         socket="/run/user/1000/sessiond/control.sock",

@@ -19,6 +19,7 @@ from sessiond.agenda import EVERYTHING
 from sessiond.board import shown
 from sessiond.control.backend import Freshness
 from sessiond.feed import Feed
+from sessiond.logs import Logs
 from sessiond.parts import Parts
 from sessiond.rescans import RootCounts
 from sessiond.targets import Target
@@ -45,15 +46,17 @@ class Operations:
 
     Args:
         config: The settings at the start.
+        logs: Tells what of the log was lost.
         ask_reload: Asks the service to read its configuration again.
     """
 
-    def __init__(self, config: Config, *, ask_reload: Callable[[], "Future[dict[str, Any]]"]) -> None:
+    def __init__(self, config: Config, *, logs: Logs, ask_reload: Callable[[], "Future[dict[str, Any]]"]) -> None:
         self.feed = Feed()
         self.state = "starting"
         self.listen: str | None = None
         self.config = ConfigState(source=config.source)
         self._settings = config
+        self._logs = logs
         self._ask_reload = ask_reload
         self._started_at = shown(utc_now())
         self._parts: Parts | None = None
@@ -247,5 +250,7 @@ class Operations:
             database=database,
             queue=queue,
             config=self.config,
+            log_lost=self._logs.lost,
+            log_error=self._logs.error,
             **(facts | more),
         )

@@ -85,7 +85,7 @@ class Service:
         self._on_ready = on_ready
         self._complained = float("-inf")
         self._reloads = ThreadPoolExecutor(1, thread_name_prefix="reload")
-        self._operations = Operations(config, ask_reload=self._ask_reload)
+        self._operations = Operations(config, logs=logs, ask_reload=self._ask_reload)
         self._status_file = StatusFile(config.locations.status_file)
         self._written: tuple[object, ...] = ()
         self._drained_by = 0.0

@@ -87,6 +87,9 @@ def _queue(tree: "Mapping[str, Any]") -> "Iterator[str]":
         yield _line("unsynced", "nothing" if oldest is None else f"the oldest change waits for {ago(oldest)}")
     if tree.get("overflows"):
         yield _line("lost", f"events were lost {tree['overflows']} times; a comparison followed each")
+    if tree.get("log_lost"):
+        why = f"; now, because {tree['log_error']}" if tree.get("log_error") else ""
+        yield _line("log", f"{tree['log_lost']} lines could not be written{why}")
     if "changes" in tree:
         yield _line("feed", f"{tree['changes']} changes since the start, {tree.get('subscribers')} listening")
 

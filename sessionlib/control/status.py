@@ -121,6 +121,8 @@ class Status:
         overflows: How often events were lost since the start.
         subscribers: Listeners to the change feed.
         changes: Changes published on the feed since the start.
+        log_lost: Log lines that could not be written since the start.
+        log_error: Why, while that lasts.
         socket: Where the control routes are served.
         listen: host:port of the loopback listener, if there is one.
     """
@@ -148,6 +150,8 @@ class Status:
     roots: tuple[RootState, ...] = ()
     workspaces: tuple[WorkspaceState, ...] = ()
     parts: tuple[PartState, ...] = ()
+    log_lost: int = 0
+    log_error: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the snapshot as plain JSON values."""

@@ -122,19 +122,20 @@ class Desk:
         """
         loop = asyncio.get_running_loop()
         ends = loop.time() + wait
+        # By the time of the request: what was written before it is in a mirror of age 0, and steady writing
+        # after it does not starve whoever asked.
+        wanted = utc_now() - timedelta(seconds=max_age or 0.0)
         while True:
-            now = utc_now()
             fresh = self.backend.freshness()
             if max_age is None:
                 return fresh
-            # By the time before the look: what was written before the request is in a mirror of age 0.
-            if fresh.as_of is not None and fresh.as_of >= now - timedelta(seconds=max_age):
+            if fresh.as_of is not None and fresh.as_of >= wanted:
                 return fresh
             if loop.time() >= ends:
                 age = (
                     "of unknown age"
                     if fresh.as_of is None
-                    else f"{(now - fresh.as_of).total_seconds():.1f} s old"
+                    else f"{(utc_now() - fresh.as_of).total_seconds():.1f} s old"
                 )
                 raise RequestError(
                     504,

@@ -91,6 +91,7 @@ class _Snapshot(Collector):
             ("part",),
             [((part.name,), part.stuck or not part.alive) for part in status.parts],
         )
+        yield _counter("log_lines_lost", "Log lines that could not be written.", status.log_lost)
         yield _counter("changes", "Changes published on the change feed.", status.changes)
         yield _gauge("subscribers", "Listeners to the change feed.", status.subscribers)
         build = InfoMetricFamily("sessiond_build", "Which program this is.")

@@ -70,6 +70,7 @@ def test_all_that_an_operator_looks_for_is_there() -> None:
     )
     assert line(lines, "unsynced") == "the oldest change waits for 0.4 s"
     assert line(lines, "lost") == "events were lost 2 times; a comparison followed each"
+    assert line(lines, "log") == "4 lines could not be written"
     assert line(lines, "feed") == "44 changes since the start, 3 listening"
     assert "  /p  by events (2 sessions folders, 12 watches)" in lines
     assert "  30 s ago  shop  /p/agents/sessions (13 sessions)" in lines

@@ -36,6 +36,7 @@ def samples(**changed: Any) -> Samples:
         ("sessiond_stale", 0),
         ("sessiond_oldest_unsynced_seconds", 0),
         ("sessiond_overflows_total", 2),
+        ("sessiond_log_lines_lost_total", 4),
         ("sessiond_queue_waiting", 5),
         ("sessiond_queue_running", 1),
         ("sessiond_queue_delayed", 2),
