@@ -50,7 +50,9 @@ class Operations:
         ask_reload: Asks the service to read its configuration again.
     """
 
-    def __init__(self, config: Config, *, logs: Logs, ask_reload: Callable[[], "Future[dict[str, Any]]"]) -> None:
+    def __init__(
+        self, config: Config, *, logs: Logs, ask_reload: Callable[[], "Future[dict[str, Any]]"]
+    ) -> None:
         self.feed = Feed()
         self.state = "starting"
         self.listen: str | None = None
