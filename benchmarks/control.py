@@ -1,5 +1,6 @@
 """What asking the daemon costs: ``sessionctl status`` as a process, the routes, rescans, starts, idling."""
 
+import argparse
 import contextlib
 import json
 import os
@@ -60,7 +61,7 @@ def fresh(client: ControlClient) -> None:
         time.sleep(0.05)
 
 
-def cases(kind: str, *, projects: int, sessions: int) -> list[Row]:
+def cases(kind: str, *, projects: int, sessions: int, idle: int) -> list[Row]:
     """Measure one kind of database."""
     rows = []
     with tempfile.TemporaryDirectory() as folder, databases(kind) as (url, _):
@@ -126,13 +127,13 @@ def cases(kind: str, *, projects: int, sessions: int) -> list[Row]:
             rows.append(Row(f"{kind}: POST /rescan, everything unchanged", spread(timed(client.rescan, 10))))
             time.sleep(5)
             before, _ = process_cpu(daemon.pid)
-            time.sleep(60)
+            time.sleep(idle)
             after, resident = process_cpu(daemon.pid)
             rows.append(
                 Row(
-                    f"{kind}: idle for 60 s",
+                    f"{kind}: idle for {idle} s",
                     {
-                        "% of a core": (after - before) / 60 * 100,
+                        "% of a core": (after - before) / idle * 100,
                         "resident MB": resident,
                     },
                 )
@@ -141,8 +142,15 @@ def cases(kind: str, *, projects: int, sessions: int) -> list[Row]:
 
 
 def main() -> None:
-    """Measure both databases with 200 projects of 50 sessions."""
-    show([row for kind in ("sqlite", "postgres") for row in cases(kind, projects=200, sessions=50)])
+    """Measure what was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.control", description=__doc__)
+    parser.add_argument("--database", choices=["sqlite", "postgres"], action="append")
+    parser.add_argument("--projects", type=int, default=200)
+    parser.add_argument("--sessions", type=int, default=50, help="in each project (default 50)")
+    parser.add_argument("--idle", type=int, default=60, metavar="S", help="seconds to watch it idle (60)")
+    given = parser.parse_args()
+    for kind in given.database or ["sqlite", "postgres"]:
+        show(cases(kind, projects=given.projects, sessions=given.sessions, idle=given.idle))
 
 
 if __name__ == "__main__":
