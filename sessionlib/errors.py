@@ -5,6 +5,7 @@ ends with (``design.md`` section 10), and `transient` tells a retry loop whether
 The library raises; only the doors print.
 """
 
+import os
 from pathlib import Path
 from typing import ClassVar
 
@@ -30,6 +31,27 @@ class UsageError(SessionlibError):
     """The call's words do not fit: a wrong value, an unknown name, options that exclude each other."""
 
     exit_code = 2
+
+
+def nowhere(error: Exception) -> UsageError | None:
+    """Return our error for one that a path without a meaning raised; None for any other error.
+
+    Such a path is relative while the working folder has been deleted, or begins with a ``~`` that stands for
+    nobody. It is met wherever a path is made absolute.
+    """
+    if isinstance(error, RuntimeError) and "home" in str(error):
+        return UsageError(
+            "a path begins with ~, and there is no such home folder", hint="give the path from / on"
+        )
+    if isinstance(error, FileNotFoundError) and error.filename is None:
+        try:
+            os.getcwd()  # noqa: PTH109 - it is asked for its error
+        except FileNotFoundError:
+            return UsageError(
+                "the folder this was started in has been deleted",
+                hint="change into another, or give paths from / on",
+            )
+    return None
 
 
 class ConfigError(SessionlibError):
@@ -200,11 +222,18 @@ class SchemaMissingError(DatabaseError):
     exit_code = 78
 
 
+_LISTED = {
+    "project": "`sessionctl projects` lists them all",
+    "session": "`sessionctl sessions` lists them all",
+}
+"""Where a person finds the names there are."""
+
+
 class RecordNotFoundError(SessionlibError):
-    """No row of that name; the hint carries the nearest names."""
+    """No row of that name; the hint carries the nearest names, or says where all of them are listed."""
 
     def __init__(self, kind: str, key: str, *, nearest: tuple[str, ...] = ()) -> None:
-        hint = f"did you mean: {', '.join(nearest)}?" if nearest else None
+        hint = f"did you mean: {', '.join(nearest)}?" if nearest else _LISTED.get(kind)
         super().__init__(f"no {kind} named {key!r}", hint=hint)
         self.kind = kind
         self.key = key

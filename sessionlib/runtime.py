@@ -18,7 +18,7 @@ from sessionlib.config import Config
 from sessionlib.db import schema
 from sessionlib.db.crud import hosts
 from sessionlib.db.engine import Database
-from sessionlib.errors import RecordNotFoundError, StateNotFoundError
+from sessionlib.errors import RecordNotFoundError, SchemaMissingError, StateNotFoundError
 from sessionlib.models.base import utc_now
 from sessionlib.state.manager import StateManager
 from sessionlib.state.scan import FinderOptions, find_roots, sessions_roots_of
@@ -210,10 +210,26 @@ class Runtime:
             place = self.registrar.place_of(sessions_path)
             return self.reconciler.reconcile(place, accept_missing=accept_missing)
 
-    def _probe(self) -> None:
+    def revive(self) -> bool:
+        """Ask the database for a sign of life; make its schema anew if somebody has deleted it.
+
+        Returns:
+            Whether it was made anew, so that everything is to be mirrored again.
+
+        Raises:
+            DatabaseError: The database does not answer, or its schema is newer.
+        """
         self.database.probe()
-        # Somebody may have deleted the database to have it built anew.
-        schema.upgrade(self.database)
+        try:
+            schema.require_current(self.database)
+        except SchemaMissingError:
+            schema.upgrade(self.database)
+            self.registrar.forget()
+            return True
+        return False
+
+    def _probe(self) -> None:
+        self.revive()
 
 
 def open_database(config: Config) -> Database:

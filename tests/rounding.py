@@ -29,6 +29,8 @@ class Fake:
         self.settled = True
         self.cleaned: list[int] = []
         self.analyzed: list[int] = []
+        self.revived: list[int] = []
+        self.made_anew = False
         self.compared: list[Report] = []
         self.believed: list[bool] = []
         self.before: dict[Path, Callable[[], object]] = {}
@@ -42,6 +44,7 @@ class Fake:
             vouch=self.vouch,
             settled=lambda: self.settled,
             clean=lambda: self.cleaned.append(len(self.done)),
+            revive=lambda: self.revived.append(len(self.done)) or self.made_anew,
             analyze=lambda: self.analyzed.append(len(self.done)),
         )
 

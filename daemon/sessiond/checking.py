@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from typing import TextIO
 
+from sessiond.telling import tell
 from sessionlib import config as configuration
 from sessionlib.config import DEFAULTS, Config, Setting
 from sessionlib.errors import ConfigError
@@ -132,4 +133,4 @@ def _say(text: str, stream: TextIO | None = None) -> None:
     safe = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
     out = stream or sys.stdout
     encoding = out.encoding or "utf-8"
-    out.write(f"{safe.encode(encoding, 'backslashreplace').decode(encoding)}\n")
+    tell(safe.encode(encoding, "backslashreplace").decode(encoding), out)

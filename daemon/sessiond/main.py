@@ -5,6 +5,7 @@ once must not spend a second of a processor to learn that it is not needed.
 """
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
@@ -15,9 +16,10 @@ from typing import Any
 from sessiond.detach import ensure_standard_streams
 from sessiond.lock import InstanceLock
 from sessiond.stopping import stop_daemon
+from sessiond.telling import tell
 from sessionlib import __version__
 from sessionlib.control.finding import Unreadable, find
-from sessionlib.errors import ConfigError, SessionlibError, UsageError
+from sessionlib.errors import ConfigError, SessionlibError, UsageError, nowhere
 from sessionlib.locations import absolute, locate
 
 _EPILOG = """\
@@ -25,6 +27,10 @@ signals: TERM and INT stop, twice: at once; HUP reloads the configuration; USR1 
 
 exit codes: 0 ok, 2 usage, 3 no daemon to stop, 69 database unreachable, 75 another instance, 78 configuration
 """
+
+
+_LONGEST_WAIT = 86400
+"""Seconds that `stop` may be told to wait."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,7 +70,7 @@ def _add_stop(verbs: Any) -> None:
     stop.add_argument("--config", type=Path, metavar="FILE", help="configuration file")
     stop.add_argument("--state-dir", type=Path, metavar="DIR", help="its state folder")
     stop.add_argument(
-        "--timeout", type=float, default=30.0, metavar="S", help="wait at most S seconds for its end (30)"
+        "--timeout", type=_seconds, default=30.0, metavar="S", help="wait at most S seconds for its end (30)"
     )
     stop.set_defaults(run=_stop)
 
@@ -76,6 +82,18 @@ def _add_check(verbs: Any) -> None:
     check.add_argument("--config", type=Path, metavar="FILE", help="configuration file")
     check.add_argument("--json", action="store_true", help="print one object")
     check.set_defaults(run=_check)
+
+
+def _seconds(text: str) -> float:
+    """Read a number of seconds; also what is no number at all is told in the words of the others."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= _LONGEST_WAIT:
+        message = f"{text!r} is no number from 0 to {_LONGEST_WAIT}"
+        raise argparse.ArgumentTypeError(message)
+    return seconds
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -108,7 +126,7 @@ def _make_absolute(arguments: argparse.Namespace) -> None:
 
 
 def _stop(arguments: argparse.Namespace) -> int:
-    print(stop_daemon(locate(_state_dir(arguments)), arguments.timeout))  # noqa: T201 - speaks to a person
+    tell(stop_daemon(locate(_state_dir(arguments)), arguments.timeout))
     return 0
 
 
@@ -143,6 +161,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SessionlibError as error:
         _complain(error)
         code = error.exit_code
+    except (OSError, RuntimeError) as error:
+        misplaced = nowhere(error)
+        if misplaced is None:
+            raise
+        _complain(misplaced)
+        code = misplaced.exit_code
     return code
 
 
@@ -169,6 +193,8 @@ def entry() -> None:
     except BaseException:  # noqa: BLE001 - told in one record, or printed before there is a log
         sys.excepthook(*sys.exc_info())
     logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        # What could not be written has been told where somebody listens; it is tried once more here.
+        with contextlib.suppress(OSError):
+            stream.flush()
     os._exit(code)

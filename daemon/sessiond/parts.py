@@ -62,6 +62,7 @@ class Parts:
         self._names: dict[UUID, str] = {}
         self._problems: frozenset[str] = frozenset()
         watch = config.watch
+        self._database_file: tuple[int, int] | None = None
         runtime.queue.listen(on_recover=self._recovered, on_result=self._synced)
         self.debouncer: Debouncer[Path] = Debouncer(
             runtime.queue.submit, quiet=watch.quiet, longest=watch.longest_delay
@@ -109,6 +110,7 @@ class Parts:
             discover=self._discover,
             reconcile=self._reconcile,
             compared=self._compared,
+            revive=self.runtime.revive,
             vouch=self._vouch,
             settled=self._settled,
             clean=self._clean,
@@ -120,6 +122,7 @@ class Parts:
     def start(self) -> None:
         """Watch first, then look: nothing that is written in between can be missed."""
         self.board.vouched = self._last_vouched()
+        self._database_file = self.runtime.database.identity()
         self.changes.start()
         self.runtime.queue.start()
         self.channel.start()
@@ -298,6 +301,14 @@ class Parts:
         return None
 
     # --- from the queue ------------------------------------------------------------------------
+
+    def look_after_database(self) -> None:
+        """Have everything compared anew if the database's file was deleted or replaced; one look at it."""
+        identity = self.runtime.database.identity()
+        if identity != self._database_file:
+            self._database_file = identity
+            self.runtime.registrar.forget()
+            self.rounds.request(EVERYTHING, "database replaced")
 
     def _recovered(self) -> None:
         self.runtime.registrar.forget()

@@ -9,6 +9,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -74,6 +75,8 @@ class Steps:
         reconcile: Compares one sessions root, registering it if it is new, and queues what differs; the
             second argument tells whether to believe a mass disappearance.
         compared: Told of every report.
+        revive: Asks the database for a sign of life; makes its schema anew if somebody has deleted it, and
+            tells whether that was so.
         vouch: Writes the heartbeat: the mirror is as fresh as the files that can be read.
         settled: Tells whether nothing is queued, running or paused.
         analyze: Lets the database count its tables anew, after a large import.
@@ -83,6 +86,7 @@ class Steps:
     discover: Callable[[], list[Path]]
     reconcile: Callable[[Path, bool], Report]
     compared: Callable[[Report], None]
+    revive: Callable[[], bool]
     vouch: Callable[[], None]
     settled: Callable[[], bool]
     clean: Callable[[], None]
@@ -236,7 +240,14 @@ class Rounds:
         event(_LOG, level, "reconcile.postponed", "no database, trying again", error=error.message)
         if is_down:
             self.no_database = error.message
+            self._revive()
         self._again(plan, _DATABASE_RETRY)
+
+    def _revive(self) -> None:
+        """Have everything compared anew if the database is there again without what it held."""
+        with suppress(DatabaseError):
+            if self._steps.revive():
+                self.request(EVERYTHING, "database made anew")
 
     def _wait(self) -> bool:
         """Wait until something is to be done, if only to tend what is running; False to stop."""

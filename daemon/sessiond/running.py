@@ -4,7 +4,6 @@ import argparse
 import logging
 import os
 import resource
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from sessiond.lock import InstanceLock
 from sessiond.notify import Notifier
 from sessiond.service import GRACE, Service, log_options
 from sessiond.signals import Signals
+from sessiond.telling import tell
 from sessionlib import config
 from sessionlib.config import Config
 from sessionlib.db.engine import Database
@@ -49,11 +49,19 @@ def run(arguments: argparse.Namespace, lock: InstanceLock, signals: Signals) -> 
         SessionlibError: What keeps it from running.
     """
     # A detached process works elsewhere; a reload must read relative paths as they were meant at the start.
-    folder = Path.cwd()
+    folder = _working_folder()
     loaded = load(arguments, folder)
     if arguments.detach:
         return _detach(loaded, lambda: load(arguments, folder), lock, signals)
     return _serve(loaded, lambda: load(arguments, folder), signals)
+
+
+def _working_folder() -> Path:
+    """Return the folder that relative paths start in; where it has been deleted, none can be meant."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path("/")
 
 
 def load(arguments: argparse.Namespace, folder: Path) -> Config:
@@ -92,7 +100,7 @@ def _detach(loaded: Config, load: Callable[[], Config], lock: InstanceLock, sign
     Database(loaded.database_url).close()
     loaded.host_id()
     said = detached(start, lock=lock, log_file=loaded.log_file)
-    print(said, file=sys.stdout)  # noqa: T201 - the door speaks to a person
+    tell(said)
     return 0
 
 

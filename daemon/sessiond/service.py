@@ -112,6 +112,8 @@ class Service:
         try:
             runtime = self._open_runtime()
             if runtime is None:
+                self._notifier.stopping()
+                event(_LOG, logging.INFO, "sessiond.stopped", "stopped before its database was there", left=0)
                 return 0
             return self._serve(runtime, control)
         finally:
@@ -242,6 +244,7 @@ class Service:
         pause = min(_PULSE, self._notifier.watchdog_interval or _PULSE)
         while True:
             self._listen_to(control)
+            parts.look_after_database()
             stuck = parts.board.stuck()
             if not stuck:
                 self._notifier.watchdog()

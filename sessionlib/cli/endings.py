@@ -16,6 +16,7 @@ _BROKEN_PIPE = 141
 
 def ended(work: "Callable[[], int]") -> int:
     """Do the work of a command; return its exit code, whatever it raises."""
+    _ensure_streams()
     _take_any_character()
     try:
         return work()
@@ -32,8 +33,9 @@ def ended(work: "Callable[[], int]") -> int:
 
 def _failed(error: Exception) -> int:
     # Imported late: the class brings half of what `sessionctl status` is quick without.
-    from sessionlib.errors import SessionlibError
+    from sessionlib.errors import SessionlibError, nowhere
 
+    error = nowhere(error) or error
     if isinstance(error, SessionlibError):
         complain(error.message, error.hint)
         return error.exit_code
@@ -45,6 +47,17 @@ def _failed(error: Exception) -> int:
         f"run it again with {TRACEBACK_VARIABLE}=1 to see where, and report it",
     )
     return 1
+
+
+def _ensure_streams() -> None:
+    """Open what is closed of the standard streams on the null device."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            nothing = os.open(os.devnull, os.O_RDWR)
+            if nothing != number:
+                os.dup2(nothing, number)
+                os.close(nothing)
+            setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))  # noqa: SIM115
 
 
 def _take_any_character() -> None:

@@ -165,7 +165,11 @@ def _last_words(path: str) -> tuple[dict[str, object] | None, str]:
     import json  # noqa: PLC0415 - not every caller comes here
 
     try:
-        with open(path, "rb") as file:  # noqa: PTH123
+        # What is no plain file may never say anything: a pipe, for one, waits for a writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:  # noqa: PTH123
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return None, "it is no file"
             tree = json.loads(file.read(_STATUS_MOST))
     except FileNotFoundError:
         return None, ""

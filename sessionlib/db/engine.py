@@ -112,6 +112,10 @@ class Database:
         with translated(), self.engine.connect() as connection:
             yield connection
 
+    def identity(self) -> tuple[int, int] | None:
+        """Return which file SQLite's database is; None while there is none, and for PostgreSQL."""
+        return None if self.is_postgres else _identity(Path(str(self.url.database)))
+
     def probe(self) -> None:
         """Ask the database for a sign of life.
 

@@ -39,6 +39,13 @@ _SQLITE_REFUSED = {
     "SQLITE_ERROR",
     "SQLITE_SCHEMA",
 }
+_REBUILD = "move the file away: the mirror is rebuilt from the session files"
+_SQLITE_HINTS = {
+    "SQLITE_NOTADB": _REBUILD,
+    "SQLITE_CORRUPT": _REBUILD,
+    "SQLITE_READONLY": "let this user write the file and its folder",
+    "SQLITE_PERM": "let this user write the file and its folder",
+}
 _SQLITE_ROW = {"SQLITE_CONSTRAINT", "SQLITE_TOOBIG", "SQLITE_MISMATCH", "SQLITE_RANGE"}
 
 _NO_CONNECTION = (exc.TimeoutError, exc.PendingRollbackError, exc.ResourceClosedError, exc.DisconnectionError)
@@ -92,7 +99,9 @@ def _from_sqlite(error: sqlite3.Error) -> DatabaseError:
     if base in _SQLITE_ROW or isinstance(error, sqlite3.DataError | sqlite3.IntegrityError):
         return RowRejectedError(f"the database refuses the row: {text}", sqlstate=name or None)
     if base in _SQLITE_REFUSED:
-        return DatabaseRefusedError(f"the database file refuses our statements: {text}", sqlstate=name)
+        return DatabaseRefusedError(
+            f"the database file refuses our statements: {text}", sqlstate=name, hint=_SQLITE_HINTS.get(base)
+        )
     if "binding parameter" in text:
         return RowRejectedError(f"the database refuses the row: {text}")
     return DatabaseUnavailableError(f"the database file cannot be used: {text}", sqlstate=name or None)

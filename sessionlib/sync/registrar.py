@@ -112,11 +112,13 @@ class Registrar:
     def places(self) -> list[Place]:
         """Return every sessions root that is registered on this host, whether its folder is there or not."""
         with self._database.read() as connection:
-            return [
-                Place(w.project_id, w.workspace_id, _path(w), root, _path(w) / real_name(root))
-                for w in workspaces.of_host(connection, self._host.host_id)
-                for root in workspaces.roots_of(connection, w.workspace_id)
-            ]
+            known = workspaces.of_host(connection, self._host.host_id)
+            roots = workspaces.root_names(connection, self._host.host_id)
+        return [
+            Place(w.project_id, w.workspace_id, _path(w), root, _path(w) / real_name(root))
+            for w in known
+            for root in roots.get(w.workspace_id, ())
+        ]
 
     def registered_paths(self) -> list[Path]:
         """Return the workspaces of this host that a person registered."""

@@ -94,3 +94,4 @@ def test_term_ends_the_wait_for_a_database(tmp_path: Path) -> None:
         daemon.start(seconds=4)
     assert daemon.log.count("event=db.down ") == 1
     assert daemon.stop(seconds=3) == 0
+    assert daemon.log.count("event=sessiond.stopped ") == 1

@@ -116,6 +116,7 @@ def test_usr1_compares_everything(daemon: Daemon, wait_until: Wait) -> None:
 def test_usr2_writes_the_stacks_of_all_threads(daemon: Daemon, wait_until: Wait) -> None:
     """The daemon goes on, and its log shows where every thread stands."""
     daemon.start()
+    wait_until(lambda: not daemon.client.status().stale, "every thread at its work")
     os.kill(daemon.pid, signal.SIGUSR2)
     wait_until(lambda: "event=signal.stacks" in daemon.log, "the stacks")
     assert daemon.log.count("\nthread ") >= 5

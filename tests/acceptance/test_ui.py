@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from sessionlib.control import ControlClient
 from sessionlib.state.manager import StateManager
 from tests import builders
 from tests.acceptance.processes import Daemon, environment
@@ -122,12 +123,15 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path, sqlite_url: str) -> Iterator[House]:
-    """A house whose daemon runs."""
+def house(tmp_path: Path, sqlite_url: str, wait_until: Wait) -> Iterator[House]:
+    """A house whose daemon runs, and has told of what was there."""
     with tempfile.TemporaryDirectory() as runtime:
         made = House(tmp_path, runtime, sqlite_url)
         try:
             made.daemon.start()
+            client = ControlClient(Path(runtime, "sessiond", "control.sock"))
+            # A change that overtakes the import is no change of its own.
+            wait_until(lambda: client.status().changes >= 1, "the import", seconds=30)
             yield made
         finally:
             made.daemon.stop()

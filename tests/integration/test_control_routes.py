@@ -149,7 +149,7 @@ def test_head_is_get_without_the_body(home: House) -> None:
     ("target", "message", "hint"),
     [
         ("/freshness?max_ago=2", "there is no parameter 'max_ago' here", "did you mean: max_age?"),
-        ("/status?pretty=1", "there is no parameter 'pretty' here", "there are none here"),
+        ("/status?pretty=1", "there is no parameter 'pretty' here", "this takes none"),
         ("/freshness?max_age=2s", 'max_age must be a number from 0 to 86400, not "2s"', None),
         ("/freshness?max_age=1&max_age=2", "max_age is given more than once", None),
         ("/sessions?limit=0", 'limit must be a whole number from 1 to 10000, not "0"', None),

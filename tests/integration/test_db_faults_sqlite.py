@@ -110,6 +110,9 @@ def test_not_a_database(tmp_path: Path) -> None:
     before = path.read_bytes()
     database = Database(f"sqlite:///{path}")
     expect(DatabaseRefusedError, "SQLITE_NOTADB", database.probe)
+    with pytest.raises(DatabaseRefusedError) as caught:
+        database.probe()
+    assert "the mirror is rebuilt" in str(caught.value.hint)
     expect(DatabaseRefusedError, "SQLITE_NOTADB", in_write(database, lambda _: None))
     database.close()
     assert path.read_bytes() == before

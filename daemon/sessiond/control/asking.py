@@ -141,7 +141,7 @@ def _known(name: str, names: Collection[str], what: str) -> None:
     if name in names:
         return
     close = nearest(name, list(names))
-    some = f"there are {', '.join(names)}" if names else "there are none here"
+    some = f"this takes {', '.join(names)}" if names else "this takes none"
     hint = f"did you mean: {', '.join(close)}?" if close else some
     raise RequestError(400, f"there is no {what} {name[:100]!r} here", hint=hint)
 

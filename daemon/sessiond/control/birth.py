@@ -23,6 +23,9 @@ _PROBE = 1.0
 """Seconds that a socket found in our place has for a sign of life."""
 
 
+_ANOTHER = "name a folder of its own, that this user may write: daemon.runtime_dir"
+
+
 class Born(NamedTuple):
     """A socket that listens at `path`, and which file that is."""
 
@@ -58,14 +61,14 @@ def bear(path: Path) -> Born:
         _check_place(path)
         listener = _bind(temporary)
     except OSError as error:
-        raise _refused(f"the control socket {path} cannot be made: {error.strerror or error}") from error
+        raise _unmade(path, error) from error
     try:
         identity = _identity(temporary.lstat())
         temporary.rename(path)
     except OSError as error:
         listener.close()
         temporary.unlink(missing_ok=True)
-        raise _refused(f"the control socket {path} cannot be made: {error.strerror or error}") from error
+        raise _unmade(path, error) from error
     return Born(listener, path, identity)
 
 
@@ -85,11 +88,15 @@ def _make_private(folder: Path) -> None:
     if stat.S_ISLNK(seen.st_mode):
         raise _refused(f"the runtime folder {folder} is a symbolic link", hint="name the folder itself")
     if seen.st_uid != os.geteuid():
-        raise _refused(f"the runtime folder {folder} belongs to another user (uid {seen.st_uid})")
+        raise _refused(
+            f"the runtime folder {folder} belongs to another user (uid {seen.st_uid})", hint=_ANOTHER
+        )
     mode = stat.S_IMODE(seen.st_mode)
     if mode & 0o077:
+        # A sticky folder, /tmp for one, is everybody's on purpose: closing it would break the machine.
         raise _refused(
-            f"the runtime folder {folder} is open to others (mode {mode:04o})", hint=f"chmod 700 {folder}"
+            f"the runtime folder {folder} is open to others (mode {mode:04o})",
+            hint=_ANOTHER if mode & stat.S_ISVTX else f"chmod 700 {folder}",
         )
 
 
@@ -155,6 +162,10 @@ def bind_loopback(host: str, port: int) -> socket.socket:
 
 def _identity(seen: os.stat_result) -> tuple[int, int]:
     return seen.st_dev, seen.st_ino
+
+
+def _unmade(path: Path, error: OSError) -> ConfigError:
+    return _refused(f"the control socket {path} cannot be made: {error.strerror or error}", hint=_ANOTHER)
 
 
 def _refused(message: str, hint: str | None = None) -> ConfigError:

@@ -132,6 +132,20 @@ def roots_of(connection: Connection, workspace_id: UUID) -> dict[str, Root]:
     return {row.root: Root(*row) for row in rows}
 
 
+def root_names(connection: Connection, host_id: UUID) -> dict[UUID, list[str]]:
+    """Return the names of all known sessions roots of a host by workspace, in one query."""
+    rows = connection.execute(
+        select(workspace_roots.c.workspace_id, workspace_roots.c.root)
+        .join(workspaces, workspaces.c.workspace_id == workspace_roots.c.workspace_id)
+        .where(workspaces.c.host_id == host_id)
+        .order_by(workspace_roots.c.root)
+    )
+    names: dict[UUID, list[str]] = {}
+    for workspace_id, root in rows:
+        names.setdefault(workspace_id, []).append(root)
+    return names
+
+
 def put_root(connection: Connection, root: Root) -> None:
     """Register a sessions root, or write how it was seen now."""
     bulk.upsert(connection, workspace_roots, [root])

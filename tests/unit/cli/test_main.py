@@ -1,5 +1,8 @@
 """Errors: one line and a hint on standard error, and the exit code that belongs to them."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -125,3 +128,35 @@ def test_a_bad_configuration_ends_with_78(tmp_path: Path, capsys: pytest.Capture
     bad.write_text("[watch]\nroot = []\n")
     assert door.main(["--config", str(bad), "sessions"]) == 78
     assert "did you mean roots?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["status", "projects"])
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_standard_streams_that_are_closed(tmp_path: Path, verb: str, closed: str) -> None:
+    """A command that is started without a stream does its work; nothing it opens takes the stream's place."""
+    done = _run_in_shell(f"sessionctl {verb} {closed}", tmp_path)
+    assert done.returncode == {"status": 3, "projects": 78}[verb]
+    assert "unexpected" not in done.stderr
+
+
+@pytest.mark.parametrize("words", ["sync code", "sync ~nobody-of-that-name/code"])
+def test_paths_without_a_meaning(tmp_path: Path, words: str) -> None:
+    """A relative path in a deleted folder, and a home that is nobody's, are told with what to do."""
+    done = _run_in_shell(f"mkdir gone && cd gone && rmdir ../gone && sessionctl {words}", tmp_path)
+    assert done.returncode == 2
+    assert "hint: " in done.stderr
+    assert "unexpected" not in done.stderr
+
+
+def _run_in_shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHON": sys.executable, "HOME": str(folder)}
+    program = "import sys; from sessionlib.cli.entry import main; sys.exit(main())"
+    function = f'sessionctl() {{ "$PYTHON" -c "{program}" "$@"; }}'
+    return subprocess.run(
+        ["/bin/sh", "-c", f"{function}; {script}"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )

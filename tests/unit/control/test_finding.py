@@ -1,6 +1,7 @@
 """Where a client looks for the daemon: option, variable, configuration, status file, the usual place."""
 
 import json
+import os
 import shutil
 import socket
 import tempfile
@@ -180,6 +181,22 @@ def test_a_corrupt_status_file_is_told(text: str, trouble: str, home: Path, envi
     place = finding.find(environ=environ)
     assert (place.last, place.trouble) == (None, trouble)
     assert place.socket == f"{home}/run/sessiond/control.sock"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder"])
+def test_a_status_file_that_is_no_file_is_not_waited_for(
+    kind: str, home: Path, environ: dict[str, str]
+) -> None:
+    """A pipe has no writer and would never end; it is told like any other trouble."""
+    state = home / "state/sessiond"
+    state.mkdir(parents=True)
+    if kind == "pipe":
+        os.mkfifo(state / "status.json")
+    else:
+        (state / "status.json").mkdir()
+    place = finding.find(environ=environ)
+    assert place.last is None
+    assert place.trouble
 
 
 @pytest.mark.parametrize("told", ["relative.sock", 7, None, "/a\0b"])

@@ -138,7 +138,7 @@ def test_find_project(database: Database) -> None:
             with pytest.raises(RecordNotFoundError) as caught:
                 projects.find(connection, unknown)
             assert caught.value.nearest == ()
-            assert caught.value.hint is None
+            assert caught.value.hint == "`sessionctl projects` lists them all"
 
 
 def test_slugs_that_differ_in_case_only(database: Database) -> None:

@@ -1,6 +1,8 @@
 """The daemon's command line: what cannot run says why and what to do, and ends in its exit code."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,7 +48,9 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["run", "DIR", "--listen", "0.0.0.0:80"], 78, "control.listen"),
         (["run", "DIR", "--log-file", "DIR"], 78, "log"),
         (["run", "DIR", "--runtime-dir", "/" + "long/" * 30], 78, "daemon.runtime_dir"),
+        (["run", "~nobody-of-that-name/code"], 2, "no such home folder"),
         (["stop"], 3, "no sessiond runs"),
+        (["stop", "--state-dir", "~nobody-of-that-name/state"], 78, "no home folder"),
     ],
 )
 def test_what_cannot_run_says_why(
@@ -77,3 +81,53 @@ def test_unknown_words_are_usage_errors(capsys: pytest.CaptureFixture[str]) -> N
         main(["fly"])
     assert caught.value.code == 2
     assert "usage: sessiond" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seconds", ["nan", "-1", "inf", "soon"])
+def test_a_wait_that_is_no_time_is_a_usage_error(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Only a number of seconds from 0 on can be waited for."""
+    with pytest.raises(SystemExit) as caught:
+        main(["stop", f"--timeout={seconds}"])
+    assert caught.value.code == 2
+    assert "is no number from 0 to 86400" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        ("run --allow-root code", 2, "the folder this was started in has been deleted"),
+        ("run --allow-root", 2, "no folder to watch"),
+        ("check-config --config file.toml", 2, "the folder this was started in has been deleted"),
+    ],
+)
+def test_a_working_folder_that_was_deleted(tmp_path: Path, words: str, code: int, told: str) -> None:
+    """What needs no relative path works there; what does need one says why it cannot be found."""
+    done = _run_in_shell(f'mkdir gone && cd gone && rmdir ../gone && "$PYTHON" -m sessiond {words}', tmp_path)
+    assert done.returncode == code, done.stderr
+    assert told in done.stderr
+    assert "hint: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_answer_that_nobody_reads(tmp_path: Path) -> None:
+    """A reader that has gone is no fault to be told of, and no traceback."""
+    listening = '("$PYTHON" -m sessiond check-config; echo "code $?" >&2) | :'
+    done = _run_in_shell(f"sleep 0.2; {listening}", tmp_path)
+    assert "code 141" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the device that is always full")
+def test_an_answer_that_cannot_be_written(tmp_path: Path) -> None:
+    """A full disk under the answer is one sentence and exit code 1."""
+    done = _run_in_shell('"$PYTHON" -m sessiond check-config >/dev/full', tmp_path)
+    assert done.returncode == 1
+    assert "sessiond: cannot write the answer: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def _run_in_shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHON": sys.executable, "HOME": str(folder)}
+    return subprocess.run(
+        ["/bin/sh", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )

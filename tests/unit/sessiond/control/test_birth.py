@@ -137,6 +137,16 @@ def test_a_folder_that_others_can_enter_is_refused(path: Path, mode: int) -> Non
     assert stat.S_IMODE(path.parent.stat().st_mode) == mode
 
 
+def test_nobody_is_told_to_close_a_folder_of_everybody(path: Path) -> None:
+    """The mode of /tmp is meant so; the hint is another folder."""
+    path.parent.mkdir()
+    path.parent.chmod(0o1777)
+    error = refused(path)
+    assert "is open to others (mode 1777)" in error.message
+    assert "chmod" not in str(error.hint)
+    assert "daemon.runtime_dir" in str(error.hint)
+
+
 def test_a_linked_folder_is_refused(folder: Path) -> None:
     """Who can change the link could lead our clients elsewhere."""
     (folder / "real").mkdir(mode=0o700)
