@@ -1,6 +1,6 @@
 # One word for everything: `make ci` is what CI runs; `make check` the quick part, while you work.
 
-.PHONY: ci check format test
+.PHONY: ci check coverage format test
 
 ci:
 	bash .ci/run
@@ -17,3 +17,10 @@ format:
 
 test:
 	.venv/bin/pytest
+
+# The real processes are measured too; takes about twice as long as the tests alone.
+coverage:
+	.venv/bin/coverage run -m pytest
+	# A process that a test kills may leave half a data file, which combine complains about and leaves out.
+	-.venv/bin/coverage combine --quiet
+	.venv/bin/coverage report --skip-covered --fail-under=95
