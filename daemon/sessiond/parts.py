@@ -341,7 +341,8 @@ class Parts:
         return roots_of(self.runtime, self.config.watch.roots, target)
 
     def _count(self, reports: list[Report]) -> list[RootCounts]:
-        self._learn_names()
+        if any(report.place.project_id not in self._names for report in reports):
+            self._learn_names()
         with self.runtime.database.read() as connection:
             return [self._counted(connection, report) for report in reports]
 

@@ -112,13 +112,12 @@ class Registrar:
     def places(self) -> list[Place]:
         """Return every sessions root that is registered on this host, whether its folder is there or not."""
         with self._database.read() as connection:
-            known = workspaces.of_host(connection, self._host.host_id)
-            roots = workspaces.root_names(connection, self._host.host_id)
-        return [
-            Place(w.project_id, w.workspace_id, _path(w), root, _path(w) / real_name(root))
-            for w in known
-            for root in roots.get(w.workspace_id, ())
-        ]
+            known = workspaces.roots_of_host(connection, self._host.host_id)
+        found = []
+        for at in known:
+            path = Path(real_name(at.path))
+            found.append(Place(at.project_id, at.workspace_id, path, at.root, path / real_name(at.root)))
+        return found
 
     def registered_paths(self) -> list[Path]:
         """Return the workspaces of this host that a person registered."""

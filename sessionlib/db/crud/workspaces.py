@@ -132,18 +132,24 @@ def roots_of(connection: Connection, workspace_id: UUID) -> dict[str, Root]:
     return {row.root: Root(*row) for row in rows}
 
 
-def root_names(connection: Connection, host_id: UUID) -> dict[UUID, list[str]]:
-    """Return the names of all known sessions roots of a host by workspace, in one query."""
+class RootPlace(NamedTuple):
+    """Where one known sessions root lies, as stored."""
+
+    project_id: UUID
+    workspace_id: UUID
+    path: str
+    root: str
+
+
+def roots_of_host(connection: Connection, host_id: UUID) -> list[RootPlace]:
+    """Return where all known sessions roots of a host lie, by path; one query, however many there are."""
     rows = connection.execute(
-        select(workspace_roots.c.workspace_id, workspace_roots.c.root)
-        .join(workspaces, workspaces.c.workspace_id == workspace_roots.c.workspace_id)
+        select(workspaces.c.project_id, workspaces.c.workspace_id, workspaces.c.path, workspace_roots.c.root)
+        .join(workspace_roots, workspace_roots.c.workspace_id == workspaces.c.workspace_id)
         .where(workspaces.c.host_id == host_id)
-        .order_by(workspace_roots.c.root)
+        .order_by(workspaces.c.path, workspace_roots.c.root)
     )
-    names: dict[UUID, list[str]] = {}
-    for workspace_id, root in rows:
-        names.setdefault(workspace_id, []).append(root)
-    return names
+    return [RootPlace(*row) for row in rows]
 
 
 def put_root(connection: Connection, root: Root) -> None:
