@@ -80,11 +80,24 @@ def _unfit(config: Config) -> Iterator[ConfigError]:
     except ConfigError as error:
         origin = config.origin("database.url")
         yield ConfigError(f"{origin}: database.url: {error.message}", key=error.key, hint=error.hint)
+    yield from _misplaced(config)
     if config.control.listen and config.control.token_file is not None:
         try:
             config.control_token()
         except ConfigError as error:
             yield error
+
+
+def _misplaced(config: Config) -> Iterator[ConfigError]:
+    """Folders and files whose place is taken by something else."""
+    places = config.locations
+    for key, path in (("daemon.state_dir", places.state_dir), ("daemon.runtime_dir", places.runtime_dir)):
+        if path.exists() and not path.is_dir():
+            yield ConfigError(f"{config.origin(key)}: {key}: {path} is not a folder", key=key)
+    if config.log.file is not None and config.log.file.is_dir():
+        yield ConfigError(
+            f"{config.origin('log.file')}: log.file: {config.log.file} is a folder", key="log.file"
+        )
 
 
 def _told(error: ConfigError) -> list[str]:

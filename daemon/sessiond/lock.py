@@ -10,6 +10,7 @@ import fcntl
 import os
 import random
 import re
+import stat
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -54,6 +55,7 @@ class InstanceLock:
         """
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _refuse_open_folder(self.path.parent)
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise ConfigError(
@@ -122,6 +124,20 @@ class InstanceLock:
         trace: TracebackType | None,
     ) -> None:
         self.release()
+
+
+def _refuse_open_folder(state_dir: Path) -> None:
+    """Refuse a folder in which everybody could put a lock, a database or a token of his own.
+
+    Raises:
+        ConfigError: Everybody may write there.
+    """
+    if state_dir.stat().st_mode & stat.S_IWOTH:
+        raise ConfigError(
+            f"the state folder {state_dir} can be changed by everybody",
+            key="daemon.state_dir",
+            hint="name a folder of its own, or close this one: chmod 700",
+        )
 
 
 def holder(state_dir: Path) -> Holder | None:

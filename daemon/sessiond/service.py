@@ -45,7 +45,7 @@ _CONTROL_LEAST, _CONTROL_MOST = 0.5, 2.0
 GRACE = 1.0
 """Seconds beyond the drain deadline after which a process that still hangs is left by force."""
 
-_STARTGRACE = 30.0
+_START_GRACE = 30.0
 """Seconds by which a wait for the database asks the service manager to prolong the start, each time."""
 
 
@@ -218,12 +218,14 @@ class Service:
         """Say that the database is down, once and then every 30 s."""
         error = attempt.outcome.exception() if attempt.outcome is not None else None
         self._operations.waiting_for_database(str(error))
-        self._notifier.extend_timeout(_STARTGRACE)
+        self._notifier.extend_timeout(_START_GRACE)
         self._notifier.status(f"waiting for the database: {error}")
         self._on_ready("waiting for its database")
         now = time.monotonic()
         if now - self._complained >= _REMINDER:
             self._complained = now
+            # A process that is killed while it waits leaves these as its last words, not its predecessor's.
+            self._status_file.write(self._operations.status())
             hint = getattr(error, "hint", None)
             event(
                 _LOG, logging.ERROR, "db.down", "database down, waiting for it", error=str(error), hint=hint

@@ -212,3 +212,14 @@ def test_answer_on_a_terminal_of_another_encoding(file: Path, home: Path) -> Non
     )
     assert done.returncode == 0, done.stderr
     assert "gr\\xf6\\xdfe" in done.stdout
+
+
+def test_a_place_that_is_taken(file: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A state or runtime folder that is a file, and a log file that is a folder, are told beforehand."""
+    (home / "taken").write_text("")
+    text = '[watch]\nroots = ["~/code"]\n[log]\nfile = "~/code"\n[daemon]\nruntime_dir = "~/taken"\n'
+    file.write_text(f'{text}state_dir = "~/taken"\n')
+    assert check("--config", str(file)) == 78
+    told = capsys.readouterr().err
+    for key in ("daemon.state_dir", "daemon.runtime_dir", "log.file"):
+        assert key in told

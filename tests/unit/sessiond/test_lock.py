@@ -226,3 +226,15 @@ def test_a_lone_loser_is_told_at_once(tmp_path: Path) -> None:
         with pytest.raises(InstanceLockedError):
             InstanceLock(tmp_path).acquire()
         assert time.monotonic() - started < 0.5
+
+
+def test_a_folder_that_everybody_may_change_is_refused(tmp_path: Path) -> None:
+    """Anybody could put a lock or a database there; nothing is made in it."""
+    folder = tmp_path / "open"
+    folder.mkdir()
+    folder.chmod(0o777)
+    with pytest.raises(ConfigError, match="by everybody") as refusal:
+        InstanceLock(folder).acquire()
+    assert refusal.value.exit_code == 78
+    assert "chmod 700" in (refusal.value.hint or "")
+    assert list(folder.iterdir()) == []
