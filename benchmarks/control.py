@@ -1,157 +1,83 @@
-"""What asking the daemon costs: ``sessionctl status`` as a process, the routes, rescans, starts, idling."""
+"""What asking the daemon costs: ``sessionctl status`` as a process, the routes, rescans."""
 
-import argparse
-import contextlib
-import json
-import os
 import random
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from benchmarks.corpus import document, make_sessions
-from benchmarks.daemon import databases, running
-from benchmarks.table import Row, percentile, show
+from benchmarks import corpus, daemon
+from benchmarks.cases import Figure, Options, Row
+from benchmarks.table import percentile
 from sessionlib.control import ControlClient
-from sessionlib.errors import ControlError
+
+NAME = "control"
+GOAL = ""
 
 _STATUS = "import sys; from sessionlib.cli.entry import main; sys.exit(main(['status']))"
+_PROJECTS = 200
 
 
-def timed(call: Callable[[], object], count: int) -> list[float]:
-    """Return how many milliseconds each call took."""
-    took = []
-    for _ in range(count):
-        began = time.perf_counter()
-        call()
-        took.append((time.perf_counter() - began) * 1000)
-    return took
+def run(options: Options) -> Iterator[Row]:
+    """Measure on each database, with 200 projects."""
+    projects = 3 if options.quick else _PROJECTS
+    each = max(1, options.sessions // projects)
+    for kind in options.databases:
+        with tempfile.TemporaryDirectory() as folder, daemon.databases(kind) as (url, _):
+            code = Path(folder) / "code"
+            for number in range(projects):
+                corpus.make_sessions(code / f"p{number:03d}", each, start=number * each)
+            with daemon.running(code, url, Path(folder) / "state") as process:
+                process.settled()
+                for name, figures in _asked(process, code / "p000", 3 if options.quick else 100):
+                    yield Row(f"{kind}, {projects} projects of {each}: {name}", figures)
 
 
-def spread(took: list[float]) -> dict[str, float]:
-    """Return the usual figures."""
+def _asked(process: daemon.Daemon, project: Path, count: int) -> Iterator[tuple[str, dict[str, Figure]]]:
+    """Ask one running daemon in every way; most of them so many times."""
+    client = process.client
+    yield "`sessionctl status` as a process", _as_a_process(process.environment, max(3, count // 5))
+    yield "GET /status", _timed(client.status, 2 * count)
+    yield "GET /sessions, 50 rows", _timed(client.sessions, count)
+    yield "GET /metrics", _timed(client.metrics, count // 2 + 1)
+    yield "POST /rescan, a project unchanged", _timed(lambda: client.rescan(path=project), count)
+    yield "write, rescan, read own write", _timed(lambda: _write_and_ask(client, project), count)
+    yield "POST /rescan, everything unchanged", _timed(client.rescan, count // 10 + 1)
+
+
+def _timed(call: Callable[[], object], count: int) -> dict[str, Figure]:
+    took = [_milliseconds(call) for _ in range(count)]
     return {"p50 ms": percentile(took, 50), "p99 ms": percentile(took, 99)}
 
 
-def run(code: str, environment: dict[str, str]) -> None:
-    """Run a program as a process of its own."""
-    command = [sys.executable, "-c", code]
-    subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False)
+def _milliseconds(call: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    call()
+    return (time.perf_counter() - began) * 1000
 
 
-def process_cpu(pid: int) -> tuple[float, int]:
-    """Return the CPU seconds a process has used, and its resident megabytes."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    ticks = int(fields[11]) + int(fields[12])
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return ticks / os.sysconf("SC_CLK_TCK"), pages * resource.getpagesize() // 1_000_000
+def _as_a_process(environment: Mapping[str, str], count: int) -> dict[str, Figure]:
+    """Compare asking with starting the interpreter alone, turn by turn."""
+    # Installed programs find their bytecode; without it each start compiles its modules anew.
+    kept = {name: value for name, value in environment.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+    def program(code: str) -> Callable[[], object]:
+        command = [sys.executable, "-c", code]
+        return lambda: subprocess.run(command, env=kept, stdout=subprocess.DEVNULL, check=False)
+
+    bare, status = [], []
+    for _ in range(count):
+        bare.append(_milliseconds(program("pass")))
+        status.append(_milliseconds(program(_STATUS)))
+    asked, interpreter = statistics.median(status), statistics.median(bare)
+    return {"median ms": asked, "interpreter alone ms": interpreter, "beside it ms": asked - interpreter}
 
 
-def fresh(client: ControlClient) -> None:
-    """Wait until the daemon is up and has mirrored everything."""
-    while True:
-        with contextlib.suppress(ControlError):
-            if not client.status().stale:
-                return
-        time.sleep(0.05)
-
-
-def cases(kind: str, *, projects: int, sessions: int, idle: int) -> list[Row]:
-    """Measure one kind of database."""
-    rows = []
-    with tempfile.TemporaryDirectory() as folder, databases(kind) as (url, _):
-        code, state = Path(folder) / "code", Path(folder) / "state"
-        state.mkdir()
-        folders = [
-            made
-            for number in range(projects)
-            for made in make_sessions(code / f"p{number:03d}", sessions, start=number * sessions)
-        ]
-        client = ControlClient(state / "run" / "control.sock", timeout=60)
-        began = time.perf_counter()
-        with running(code, url, state):
-            fresh(client)
-        imported = time.perf_counter() - began
-        began = time.perf_counter()
-        with running(code, url, state) as daemon:
-            fresh(client)
-            rows.append(
-                Row(
-                    f"{kind}: import; restart, all unchanged",
-                    {
-                        "import s": imported,
-                        "restart s": time.perf_counter() - began,
-                    },
-                )
-            )
-            environment = os.environ | {"SESSIOND_DATABASE_URL": url, "SESSIOND_STATE_DIR": str(state)}
-            bare, status = [], []
-            for _ in range(20):
-                bare += timed(lambda: run("pass", environment), 1)
-                status += timed(lambda: run(_STATUS, environment), 1)
-            rows.append(
-                Row(
-                    f"{kind}: `sessionctl status` as a process",
-                    {
-                        "median ms": statistics.median(status),
-                        "interpreter ms": statistics.median(bare),
-                        "beside it ms": statistics.median(status) - statistics.median(bare),
-                    },
-                )
-            )
-            rows.append(Row(f"{kind}: GET /status", spread(timed(client.status, 200))))
-            rows.append(Row(f"{kind}: GET /sessions, 50 rows", spread(timed(client.sessions, 100))))
-            rows.append(Row(f"{kind}: GET /metrics", spread(timed(client.metrics, 50))))
-            shop = folders[0].parents[2]
-            rows.append(
-                Row(
-                    f"{kind}: POST /rescan, a project unchanged",
-                    spread(timed(lambda: client.rescan(path=shop), 100)),
-                )
-            )
-
-            def write_and_ask() -> None:
-                chosen = random.choice(folders[:sessions])
-                tree = document(1) | {"topic": str(time.time_ns())}
-                drawn = chosen / ".drawn"
-                drawn.write_text(json.dumps(tree))
-                drawn.replace(chosen / "state.json")
-                client.rescan(path=shop)
-
-            rows.append(Row(f"{kind}: write, rescan, read own write", spread(timed(write_and_ask, 100))))
-            rows.append(Row(f"{kind}: POST /rescan, everything unchanged", spread(timed(client.rescan, 10))))
-            time.sleep(5)
-            before, _ = process_cpu(daemon.pid)
-            time.sleep(idle)
-            after, resident = process_cpu(daemon.pid)
-            rows.append(
-                Row(
-                    f"{kind}: idle for {idle} s",
-                    {
-                        "% of a core": (after - before) / idle * 100,
-                        "resident MB": resident,
-                    },
-                )
-            )
-    return rows
-
-
-def main() -> None:
-    """Measure what was asked for."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.control", description=__doc__)
-    parser.add_argument("--database", choices=["sqlite", "postgres"], action="append")
-    parser.add_argument("--projects", type=int, default=200)
-    parser.add_argument("--sessions", type=int, default=50, help="in each project (default 50)")
-    parser.add_argument("--idle", type=int, default=60, metavar="S", help="seconds to watch it idle (60)")
-    given = parser.parse_args()
-    for kind in given.database or ["sqlite", "postgres"]:
-        show(cases(kind, projects=given.projects, sessions=given.sessions, idle=given.idle))
-
-
-if __name__ == "__main__":
-    main()
+def _write_and_ask(client: ControlClient, project: Path) -> None:
+    folder = random.choice(list((project / "agents" / "sessions").iterdir()))
+    tree = corpus.document(int(folder.name.rsplit("-", 1)[-1])) | {"topic": str(time.monotonic_ns())}
+    corpus.replace(folder / "state.json", corpus.encoded(tree))
+    client.rescan(path=project)
