@@ -23,6 +23,7 @@ from sessionlib.models.base import utc_now
 from sessionlib.state.manager import StateManager
 from sessionlib.state.scan import FinderOptions, find_roots, sessions_roots_of
 from sessionlib.sync.mirror import Mirror, Outcome, Result
+from sessionlib.sync.picture import Picture
 from sessionlib.sync.places import Place
 from sessionlib.sync.queue import SyncQueue
 from sessionlib.sync.queue_stats import QueueOptions
@@ -30,8 +31,8 @@ from sessionlib.sync.reconcile import Reconciler, Report
 from sessionlib.sync.registrar import Host, Registrar
 from sessionlib.sync.retry import RetryPolicy
 
-_SQLITE_BATCH = 50
-"""Folders a transaction on SQLite: about 20 ms, so that live work never waits longer for the one writer."""
+_SQLITE_WORKERS = 3
+"""One writes while another one reads; the third is there for live work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ class Runtime:
         """
         found = sessions_roots_of(path, self.finder) or find_roots(path, self.finder).roots
         places = {place.path: place for place in (self.registrar.place_of(root.path) for root in found)}
-        real = path.resolve()
+        real = Path(os.path.realpath(path))  # not Path.resolve: it raises for links that lead in circles
         for place in self.registrar.places():
             if place.path.is_relative_to(real):
                 places.setdefault(place.path, place)
@@ -177,25 +178,39 @@ class Runtime:
 
     def _sync(self, paths: Sequence[Path], settled: frozenset[Path]) -> list[Result]:
         """Sync folders that lie in one root; the queue's work."""
-        links = {path for path in paths if path.is_symlink()}
-        slugs = [path.name for path in paths if path not in links]
-        gone = {path.name: Result(path.name, Outcome.ABSENT) for path in links}
+        slugs = [path.name for path in paths]
+        final = {path.name for path in settled}
         try:
             place = self.registrar.place_of(paths[0].parent)
+            results = self.mirror.sync(place, slugs, settled=final)
+            if any(result.outcome is Outcome.REJECTED for result in results):
+                # Perhaps another process has merged or removed the project: look it up anew, once.
+                self.registrar.forget(paths[0].parent)
+                now = self.registrar.place_of(paths[0].parent)
+                if (now.project_id, now.workspace_id) != (place.project_id, place.workspace_id):
+                    results = self.mirror.sync(now, slugs, settled=final)
         except StateNotFoundError:
-            return [Result(path.name, Outcome.ABSENT) for path in paths]
-        results = self.mirror.sync(place, slugs, settled={path.name for path in settled}) if slugs else []
-        if any(result.outcome is Outcome.REJECTED for result in results):
-            # Perhaps another process has merged or removed the project: look it up anew, and try once more.
-            self.registrar.forget(paths[0].parent)
-            now = self.registrar.place_of(paths[0].parent)
-            if (now.project_id, now.workspace_id) != (place.project_id, place.workspace_id):
-                results = self.mirror.sync(now, slugs, settled={path.name for path in settled})
-        found = {result.slug: result for result in results} | gone
-        return [found[path.name] for path in paths]
+            return [Result(slug, Outcome.ABSENT) for slug in slugs]
+        return results
 
-    def reconcile(self, sessions_path: Path, *, accept_missing: bool = False) -> Report:
+    def picture(self, sessions_paths: Sequence[Path]) -> Picture:
+        """Read what is stored of some sessions roots; those that are not registered are left out.
+
+        Raises:
+            DatabaseError: The database does not answer.
+        """
+        known = (self.registrar.known(path) for path in sessions_paths)
+        return self.reconciler.picture([place for place in known if place is not None])
+
+    def reconcile(
+        self, sessions_path: Path, *, accept_missing: bool = False, picture: Picture | None = None
+    ) -> Report:
         """Compare one sessions root with the database; what differs is queued.
+
+        Args:
+            sessions_path: The root.
+            accept_missing: Believe a mass disappearance without another confirmation.
+            picture: What was stored of it a moment ago, see `Reconciler.reconcile`.
 
         Raises:
             StateNotFoundError: The folder is not there and was never registered.
@@ -203,7 +218,7 @@ class Runtime:
         """
         place = self.registrar.place_of(sessions_path)
         try:
-            return self.reconciler.reconcile(place, accept_missing=accept_missing)
+            return self.reconciler.reconcile(place, accept_missing=accept_missing, picture=picture)
         except RecordNotFoundError:
             # Another process has merged or removed its project meanwhile.
             self.registrar.forget(sessions_path)
@@ -249,9 +264,7 @@ def _pool_size(config: Config) -> int:
 def _queue_options(config: Config, *, is_postgres: bool) -> QueueOptions:
     sync = config.sync
     policy = RetryPolicy(attempts=sync.attempts, first=sync.first_delay, cap=sync.longest_delay)
-    if is_postgres:
-        return QueueOptions(workers=sync.workers or 4, policy=policy)
-    return QueueOptions(workers=1, batch_most=_SQLITE_BATCH, policy=policy)
+    return QueueOptions(workers=sync.workers or 4 if is_postgres else _SQLITE_WORKERS, policy=policy)
 
 
 def _absolute(path: Path | str) -> Path:

@@ -18,6 +18,7 @@ from sessiond.parts import Parts
 from sessionlib.config import Config, DaemonConfig, DatabaseConfig, WatchConfig
 from sessionlib.db.engine import Database
 from sessionlib.runtime import Runtime
+from sessionlib.sync.picture import Picture
 from sessionlib.sync.reconcile import Report
 from tests import builders, postgres
 from tests.conftest import Wait
@@ -119,10 +120,10 @@ class Gate:
         self._real = runtime.reconcile
         runtime.reconcile = self._wait  # type: ignore[method-assign]
 
-    def _wait(self, path: Path, *, accept_missing: bool = False) -> Report:
+    def _wait(self, path: Path, *, accept_missing: bool = False, picture: Picture | None = None) -> Report:
         self.reached.set()
         assert self.open.wait(20)
-        return self._real(path, accept_missing=accept_missing)
+        return self._real(path, accept_missing=accept_missing, picture=picture)
 
 
 def save(config: Config, topic: str = "changed", slug: str = "one") -> None:

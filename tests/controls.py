@@ -50,6 +50,8 @@ def status_of(**changed: Any) -> Status:
         "reasons": (),
         "oldest_unsynced_s": None,
         "overflows": 2,
+        "events": 400,
+        "hints": 80,
         "log_lost": 4,
         "subscribers": 3,
         "changes": 44,

@@ -88,6 +88,14 @@ class World:
         self.queued = []
         return self.reconciler.reconcile(self.place(root), accept_missing=accept_missing)
 
+    def round(self, *roots: Path) -> list[Report]:
+        """Compare roots as a round over everything does: what is stored of all of them is read first."""
+        self.queued = []
+        self.registrar.look_up(roots)
+        places = [self.place(root) for root in roots]
+        picture = self.reconciler.picture(places)
+        return [self.reconciler.reconcile(place, picture=picture) for place in places]
+
     def confirm(self, root: Path, *, accept_missing: bool = False) -> Report:
         """Let the time between two looks pass and compare again."""
         self.clock.tick()

@@ -3,7 +3,7 @@
 A test module imports the fixtures it uses.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 
 from sessiond.rounds import Rounds, Steps
+from sessionlib.sync.picture import Picture
 from sessionlib.sync.places import Place
 from sessionlib.sync.reconcile import Report
 
@@ -22,6 +23,7 @@ class Fake:
     """Steps that record what was reconciled, and can be told to fail."""
 
     def __init__(self) -> None:
+        self.roots = [A, B]
         self.done: list[Path] = []
         self.vouched = 0
         self.failures: list[Exception] = []
@@ -33,12 +35,15 @@ class Fake:
         self.made_anew = False
         self.compared: list[Report] = []
         self.believed: list[bool] = []
+        self.pictured: list[list[Path]] = []
+        self.saw_picture: list[bool] = []
         self.before: dict[Path, Callable[[], object]] = {}
 
     def steps(self) -> Steps:
         """Return the steps to hand to Rounds."""
         return Steps(
-            discover=lambda: [A, B],
+            discover=lambda: self.roots,
+            picture=self.picture,
             reconcile=self.reconcile,
             compared=self.compared.append,
             vouch=self.vouch,
@@ -52,9 +57,15 @@ class Fake:
         """Count a heartbeat."""
         self.vouched += 1
 
-    def reconcile(self, path: Path, accept_missing: bool) -> Report:
+    def picture(self, paths: Sequence[Path]) -> Picture:
+        """Record of which roots what is stored was read at once."""
+        self.pictured.append(list(paths))
+        return Picture({})
+
+    def reconcile(self, path: Path, accept_missing: bool, picture: Picture | None) -> Report:
         """Record a comparison, or fail as told."""
         self.believed.append(accept_missing)
+        self.saw_picture.append(picture is not None)
         self.before.pop(path, lambda: None)()
         if self.failures:
             raise self.failures.pop(0)

@@ -30,6 +30,8 @@ def a_status(**changes: Any) -> Status:
         reasons=(),
         oldest_unsynced_s=None,
         overflows=2,
+        events=5000,
+        hints=600,
         log_lost=4,
         subscribers=3,
         changes=44,

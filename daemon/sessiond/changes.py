@@ -8,7 +8,7 @@ not matter who rings, how often, or in which order.
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from threading import Condition, Thread
@@ -37,6 +37,9 @@ _TOLD_MOST = 10_000
 """Announcements kept while the database is down; beyond them all sessions are looked through."""
 _OVERLAP = timedelta(minutes=2)
 """How long a commit may take from its clock's reading, and how far the clocks of two hosts may be apart."""
+
+_APART = 4
+"""Sessions roots that are looked through one by one; of more, all sessions are."""
 
 _Scope = tuple[UUID, str]
 """A sessions root of a project, wherever its copies lie; None in its place are all sessions."""
@@ -217,10 +220,11 @@ class Changes:
         try:
             self._take_word(told, bells)
             while scopes:
-                scope = next(iter(scopes))
-                for row in self._written(scope):
+                # After a round over many roots one look at all sessions is cheaper than one at each.
+                some = set(scopes) if len(scopes) > _APART else {next(iter(scopes))}
+                for row in self._written(some):
                     bells.setdefault(row.project_id, {}).setdefault(row.session_id, _Bell(row.root, row.slug))
-                scopes.remove(scope)
+                scopes -= some
             self._answer(bells)
         finally:
             with self._changed:
@@ -328,17 +332,18 @@ class Changes:
             bell = _Bell(change.root, change.slug, change.host_id)
             bells.setdefault(project_id, {}).setdefault(session_id, bell)
 
-    def _written(self, scope: _Scope | None) -> list[Written]:
-        """Return the sessions of a scope that are stored otherwise than listeners know."""
+    def _written(self, scopes: Collection[_Scope | None]) -> list[Written]:
+        """Return the sessions of one scope, or of all, that are stored otherwise than listeners know."""
         now = utc_now()
-        mark = self._marks.get(scope, self._started_at)
+        mark = min(self._marks.get(scope, self._started_at) for scope in scopes)
         since = max(self._started_at, min(mark, now) - _OVERLAP)
-        project_id, root = scope or (None, None)
+        (only,) = scopes if len(scopes) == 1 else (None,)
+        project_id, root = only or (None, None)
         with self._database.read() as connection:
             rows = queries.written_since(connection, since, project_id=project_id, root=root)
-            if scope is None:
+            if None in scopes:
                 rows += queries.written(connection, self._wrong())
-        self._marks[scope] = now
+        self._marks.update(dict.fromkeys(scopes, now))
         return [row for row in rows if self._differs(row)]
 
     def _wrong(self) -> list[UUID]:

@@ -4,6 +4,7 @@ It opens no database, makes no file and starts nothing; the service units run it
 """
 
 import argparse
+import contextlib
 import json
 import stat
 import sys
@@ -13,7 +14,7 @@ from typing import TextIO
 from sessiond.telling import tell
 from sessionlib import config as configuration
 from sessionlib.config import DEFAULTS, Config, Setting
-from sessionlib.errors import ConfigError
+from sessionlib.errors import ConfigError, SessionlibError, printable
 
 _FINE = 0
 
@@ -143,7 +144,6 @@ def _show(config: Config, settings: list[Setting], warned: list[str]) -> None:
 
 def _say(text: str, stream: TextIO | None = None) -> None:
     """Write one line; names of files may hold anything, so what a terminal would obey is escaped."""
-    safe = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
-    out = stream or sys.stdout
-    encoding = out.encoding or "utf-8"
-    tell(safe.encode(encoding, "backslashreplace").decode(encoding), out)
+    # A disk that is full under standard error must not change the exit code.
+    with contextlib.suppress(*([SessionlibError] if stream is sys.stderr else [])):
+        tell(printable(text), stream)

@@ -6,6 +6,7 @@ once must not spend a second of a processor to learn that it is not needed.
 
 import argparse
 import contextlib
+import gc
 import logging
 import os
 import sys
@@ -18,8 +19,10 @@ from sessiond.lock import InstanceLock
 from sessiond.stopping import stop_daemon
 from sessiond.telling import tell
 from sessionlib import __version__
+from sessionlib.arguments import Parser, a_path, filled
+from sessionlib.control import faults
 from sessionlib.control.finding import Unreadable, find
-from sessionlib.errors import ConfigError, SessionlibError, UsageError, nowhere
+from sessionlib.errors import SessionlibError, UsageError, advice, nowhere, printable
 from sessionlib.locations import absolute, locate
 
 _EPILOG = """\
@@ -29,46 +32,54 @@ exit codes: 0 ok, 2 usage, 3 no daemon to stop, 69 database unreachable, 75 anot
 """
 
 
+_INTERRUPTED = 130
+
 _LONGEST_WAIT = 86400
 """Seconds that `stop` may be told to wait."""
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="sessiond",
         description="Mirror coding-agent session files into a database, live.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"sessiond {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     _add_run(verbs)
     _add_stop(verbs)
     _add_check(verbs)
+    parser.sign()
     return parser
 
 
 def _add_run(verbs: Any) -> None:
-    run = verbs.add_parser("run", allow_abbrev=False, help="watch folders until TERM or INT")
-    run.add_argument("roots", nargs="*", type=Path, metavar="ROOT", help="folders to look under for projects")
-    run.add_argument("--config", type=Path, metavar="FILE", help="configuration file")
-    run.add_argument("--database", metavar="URL", help="sqlite:////path or postgresql://user@host/name")
-    run.add_argument("--state-dir", type=Path, metavar="DIR", help="folder for the lock and the SQLite file")
-    run.add_argument("--runtime-dir", type=Path, metavar="DIR", help="folder for the control socket")
+    run = verbs.add_parser("run", help="watch folders until TERM or INT")
+    run.add_argument(
+        "roots", nargs="*", type=a_path, metavar="ROOT", help="folders to look under for projects"
+    )
+    run.add_argument("--config", type=a_path, metavar="FILE", help="configuration file")
+    run.add_argument(
+        "--database", type=filled, metavar="URL", help="sqlite:////path or postgresql://user@host/name"
+    )
+    run.add_argument(
+        "--state-dir", type=a_path, metavar="DIR", help="folder for the lock and the SQLite file"
+    )
+    run.add_argument("--runtime-dir", type=a_path, metavar="DIR", help="folder for the control socket")
     run.add_argument("--listen", metavar="HOST:PORT", help="serve the control routes on a loopback port too")
     run.add_argument("--log-level", choices=["debug", "info", "warning", "error"])
     run.add_argument("--log-format", choices=["logfmt", "json"])
-    run.add_argument("--log-file", type=Path, metavar="FILE", help="log there, not to standard error")
+    run.add_argument("--log-file", type=a_path, metavar="FILE", help="log there, not to standard error")
     run.add_argument("--detach", action="store_true", help="run in the background; says whether it came up")
     run.add_argument("--allow-root", action="store_true", help="run although the user is root")
     run.set_defaults(run=_run)
 
 
 def _add_stop(verbs: Any) -> None:
-    stop = verbs.add_parser("stop", allow_abbrev=False, help="stop the daemon of a state folder")
-    stop.add_argument("--config", type=Path, metavar="FILE", help="configuration file")
-    stop.add_argument("--state-dir", type=Path, metavar="DIR", help="its state folder")
+    stop = verbs.add_parser("stop", help="stop the daemon of a state folder")
+    stop.add_argument("--config", type=a_path, metavar="FILE", help="configuration file")
+    stop.add_argument("--state-dir", type=a_path, metavar="DIR", help="its state folder")
     stop.add_argument(
         "--timeout", type=_seconds, default=30.0, metavar="S", help="wait at most S seconds for its end (30)"
     )
@@ -76,10 +87,8 @@ def _add_stop(verbs: Any) -> None:
 
 
 def _add_check(verbs: Any) -> None:
-    check = verbs.add_parser(
-        "check-config", allow_abbrev=False, help="check the configuration and show what it sets"
-    )
-    check.add_argument("--config", type=Path, metavar="FILE", help="configuration file")
+    check = verbs.add_parser("check-config", help="check the configuration and show what it sets")
+    check.add_argument("--config", type=a_path, metavar="FILE", help="configuration file")
     check.add_argument("--json", action="store_true", help="print one object")
     check.set_defaults(run=_check)
 
@@ -111,8 +120,13 @@ def _run(arguments: argparse.Namespace) -> int:
         if not arguments.detach:
             # Their thread would not exist in the process that detaches itself.
             signals.install()
+        # What is imported now stays until the end: to look through it for garbage is work for nothing, at the
+        # start and whenever the collector comes by.
+        gc.disable()
         from sessiond import running  # noqa: PLC0415
 
+        gc.freeze()
+        gc.enable()
         return running.run(arguments, lock, signals)
 
 
@@ -145,7 +159,7 @@ def _state_dir(arguments: argparse.Namespace) -> Path:
     try:
         place = find(_text(arguments.state_dir), config=_text(arguments.config))
     except Unreadable as error:
-        raise ConfigError(str(error), hint="mend the file, or name another with --config") from error
+        raise faults.unreadable(error) from error
     return Path(place.status_file).parent
 
 
@@ -156,7 +170,9 @@ def _text(path: Path | None) -> str | None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the daemon's command line; returns the exit code of ``design.md`` section 10."""
     try:
-        options = _parser().parse_args(arguments)
+        options, left = _parser().parse_known_args(arguments)
+        if left:
+            options.parser.refuse_words(left)
         code: int = options.run(options)
     except SessionlibError as error:
         _complain(error)
@@ -172,10 +188,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _complain(error: SessionlibError) -> None:
     """Print what is wrong, all of it, and what to do."""
-    for line in (error.message, *getattr(error, "problems", ())):
-        print(f"sessiond: {line}", file=sys.stderr)  # noqa: T201 - the door speaks to a person
-    if error.hint:
-        print(f"  hint: {error.hint}", file=sys.stderr)  # noqa: T201
+    lines = [f"sessiond: {printable(line)}" for line in (error.message, *getattr(error, "problems", ()))]
+    if hint := advice(error):
+        lines.append(f"  hint: {printable(hint)}")
+    # A full disk under standard error must not change the exit code.
+    with contextlib.suppress(OSError):
+        print("\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201 - the door speaks to a person
 
 
 def entry() -> None:
@@ -190,6 +208,8 @@ def entry() -> None:
         code = main()
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 1
+    except KeyboardInterrupt:
+        code = _INTERRUPTED
     except BaseException:  # noqa: BLE001 - told in one record, or printed before there is a log
         sys.excepthook(*sys.exc_info())
     logging.shutdown()

@@ -27,8 +27,9 @@ from sessionlib import __version__
 from sessionlib.config import Config
 from sessionlib.control.status import ConfigState, DatabaseState, QueueState, Status
 from sessionlib.db.engine import public_name
-from sessionlib.errors import DatabaseUnavailableError, StateNotFoundError
+from sessionlib.errors import DatabaseUnavailableError
 from sessionlib.models.base import utc_now
+from sessionlib.sync import candidates
 from sessionlib.sync.places import stored_name
 
 _FRESH_FOR = 0.01
@@ -143,13 +144,11 @@ class Operations:
 
         Raises:
             StateNotFoundError: There is no such folder.
+            UsageError: It cannot be one project.
             DatabaseError: The database does not answer.
         """
         parts = self._open()
-        if not os.path.isdir(path):  # noqa: PTH112 - Path's raises when a folder on the way may not be entered
-            raise StateNotFoundError(
-                f"there is no folder {path}", session_dir=path, hint="name the folder of a project"
-            )
+        candidates.check(path, parts.runtime.finder)
         workspace = parts.runtime.registrar.register_project(path)
         parts.rounds.request(EVERYTHING, "project added")
         return workspace.model_dump(mode="json") | {"path": stored_name(str(path.resolve()))}
@@ -226,6 +225,8 @@ class Operations:
             age_s=None if health.age is None else round(health.age, 3),
             oldest_unsynced_s=None if health.oldest is None else round(health.oldest, 3),
             overflows=parts.watcher.overflows,
+            events=parts.watcher.events,
+            hints=parts.watcher.hints,
             owed=board.owed(),
             roots=board.roots(),
             workspaces=board.workspaces(parts.name_of),

@@ -11,13 +11,12 @@ from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
-from sqlalchemy import Connection
-
 from sessiond.agenda import EVERYTHING
 from sessiond.board import Board, Limits
 from sessiond.changes import Changes
 from sessiond.channel import Channel
 from sessiond.debounce import Debouncer
+from sessiond.discovery import Discovery
 from sessiond.feed import Change, Feed
 from sessiond.hints import Hint, ProjectsTouched, RootTouched, SessionTouched
 from sessiond.logs import event
@@ -27,13 +26,13 @@ from sessiond.rounds import Rounds, Steps
 from sessiond.targets import Target, roots_of
 from sessiond.watch.watcher import Watcher
 from sessionlib.config import Config
-from sessionlib.db import queries
+from sessionlib.db import pictures
 from sessionlib.db.crud import hosts, projects
-from sessionlib.errors import DatabaseError, SessionlibError, StateNotFoundError, StateUnreadableError
+from sessionlib.errors import DatabaseError, SessionlibError
 from sessionlib.models.base import utc_now
 from sessionlib.runtime import Runtime
-from sessionlib.state.scan import find_roots, sessions_roots_of
 from sessionlib.sync.mirror import Outcome, Result
+from sessionlib.sync.picture import Picture, key_of
 from sessionlib.sync.places import stored_name
 from sessionlib.sync.reconcile import Report
 
@@ -58,9 +57,7 @@ class Parts:
         self.config = config
         self.runtime = runtime
         self._more = others
-        self._watched_projects: set[Path] = set()
         self._names: dict[UUID, str] = {}
-        self._problems: frozenset[str] = frozenset()
         watch = config.watch
         self._database_file: tuple[int, int] | None = None
         runtime.queue.listen(on_recover=self._recovered, on_result=self._synced)
@@ -72,6 +69,9 @@ class Parts:
             options=runtime.finder,
             poll_interval=watch.poll_interval,
             force_polling=watch.force_polling,
+        )
+        self._discovery = Discovery(
+            runtime.registrar, self.watcher, runtime.finder, lambda: self.config.watch.roots
         )
         self.rounds = Rounds(self._steps(), interval=watch.reconcile_interval)
         self.rescans = Rescans(
@@ -108,6 +108,7 @@ class Parts:
     def _steps(self) -> Steps:
         return Steps(
             discover=self._discover,
+            picture=self.runtime.picture,
             reconcile=self._reconcile,
             compared=self._compared,
             revive=self.runtime.revive,
@@ -131,7 +132,7 @@ class Parts:
         for root in self.config.watch.roots:
             self.watcher.add_root(root)
         with suppress(DatabaseError):  # if it is down by now, the first round does it
-            self._watch_registered()
+            self._discovery.watch_registered()
         self.rounds.start()
 
     def stop(self, deadline: float) -> int:
@@ -187,7 +188,7 @@ class Parts:
             if root not in roots:
                 self.watcher.remove(root)
         # A project registered by hand below a root that went is watched for itself again.
-        self._watched_projects.clear()
+        self._discovery.forget()
         for root in roots:
             if root not in before:
                 self.watcher.add_root(root)
@@ -212,51 +213,22 @@ class Parts:
     # --- from the rounds -----------------------------------------------------------------------
 
     def _discover(self) -> list[Path]:
-        """Return every sessions root: those below the watched folders, and those known from before."""
-        self._watch_registered()
-        found: dict[Path, None] = {}
-        problems: list[tuple[str, Path]] = []
-        for watched in self.config.watch.roots:
-            discovery = find_roots(watched, self.runtime.finder)
-            found.update((root.path, None) for root in discovery.roots)
-            problems += ((problem, watched) for problem in discovery.problems)
-        for path in self.runtime.registrar.registered_paths():
-            try:
-                found.update((root.path, None) for root in sessions_roots_of(path, self.runtime.finder))
-            except StateUnreadableError as error:
-                problems.append((error.message, path))
-        self._tell_problems(problems)
-        # Registering first lets a project that moved take its row along before its old place is looked at.
-        for path in found:
-            with suppress(StateNotFoundError):  # gone since it was found
-                self.runtime.registrar.place_of(path)
+        found = self._discovery.find()
         self._learn_names()
-        real = {path.resolve() for path in found}
-        known = [place.path for place in self.runtime.registrar.places() if place.path not in real]
-        return [*found, *known]
-
-    def _tell_problems(self, problems: Sequence[tuple[str, Path]]) -> None:
-        """Log what could not be searched; aloud when it is news."""
-        for problem, root in problems:
-            level = logging.DEBUG if problem in self._problems else logging.WARNING
-            event(_LOG, level, "discover.problem", problem, root=stored_name(str(root)))
-        self._problems = frozenset(problem for problem, _ in problems)
-
-    def _watch_registered(self) -> None:
-        """Watch the projects that were registered outside the roots."""
-        for path in self.runtime.registrar.registered_paths():
-            inside = any(path.is_relative_to(root.resolve()) for root in self.config.watch.roots)
-            if not inside and path not in self._watched_projects:
-                self._watched_projects.add(path)
-                self.watcher.add_project(path)
+        return found
 
     def _learn_names(self) -> None:
         with self.runtime.database.read() as connection:
-            self._names = {row.project_id: row.slug for row in projects.listed(connection)}
+            self._names = projects.slugs(connection)
 
-    def _reconcile(self, path: Path, accept_missing: bool) -> Report:  # noqa: FBT001 - of Steps
+    def _reconcile(
+        self,
+        path: Path,
+        accept_missing: bool,  # noqa: FBT001 - of Steps
+        picture: Picture | None,
+    ) -> Report:
         began = time.monotonic()
-        report = self.runtime.reconcile(path, accept_missing=accept_missing)
+        report = self.runtime.reconcile(path, accept_missing=accept_missing, picture=picture)
         if report.complete:
             root = report.place.path
             self._forgive(lambda owed: self._real(owed.parent) == root, began)
@@ -343,13 +315,13 @@ class Parts:
     def _count(self, reports: list[Report]) -> list[RootCounts]:
         if any(report.place.project_id not in self._names for report in reports):
             self._learn_names()
+        keys = [key_of(report.place) for report in reports]
         with self.runtime.database.read() as connection:
-            return [self._counted(connection, report) for report in reports]
-
-    def _counted(self, connection: Connection, report: Report) -> RootCounts:
-        place = report.place
-        unreadable = queries.unreadable_in(connection, place.project_id, place.workspace_id, place.root)
-        return _counts(report, self.name_of(place.project_id), unreadable)
+            unreadable = pictures.unreadable(connection, keys)
+        return [
+            _counts(report, self.name_of(key.project_id), unreadable.get(key, 0))
+            for report, key in zip(reports, keys, strict=True)
+        ]
 
 
 def _counts(report: Report, project: str | None, unreadable: int) -> RootCounts:

@@ -8,7 +8,7 @@ also between two roots of a round that is under way.
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +17,7 @@ from threading import Condition, Thread
 from typing import Protocol
 
 from sessiond.agenda import EVERYTHING, Agenda, Lane, Plan
+from sessiond.findings import Findings
 from sessiond.imports import Imports
 from sessiond.logs import event
 from sessiond.progress import Progress
@@ -29,7 +30,9 @@ from sessionlib.errors import (
     StoppingError,
 )
 from sessionlib.models.base import utc_now
-from sessionlib.sync.reconcile import CONFIRM_AFTER, Report
+from sessionlib.sync.absences import CONFIRM_AFTER
+from sessionlib.sync.picture import Picture
+from sessionlib.sync.reconcile import Report
 
 _LOG = logging.getLogger("sessiond.rounds")
 
@@ -37,6 +40,8 @@ _CONFIRM_SECONDS = CONFIRM_AFTER.total_seconds() + 0.2
 _DATABASE_RETRY = 2.0
 _DEFECT_RETRY = 30.0
 _VOUCH_EVERY = 60.0
+_AT_ONCE = 200
+"""Sessions roots of which what is stored is read together; more would only hold more memory."""
 _TEND = 1.0
 """Seconds between two looks at imports that are running."""
 
@@ -72,8 +77,10 @@ class Steps:
 
     Attributes:
         discover: Finds the sessions roots below the watched folders and those known from before.
+        picture: Reads what is stored of some sessions roots, which makes comparing them cheap.
         reconcile: Compares one sessions root, registering it if it is new, and queues what differs; the
-            second argument tells whether to believe a mass disappearance.
+            second argument tells whether to believe a mass disappearance, the third is what was stored of it
+            a moment ago.
         compared: Told of every report.
         revive: Asks the database for a sign of life; makes its schema anew if somebody has deleted it, and
             tells whether that was so.
@@ -84,7 +91,8 @@ class Steps:
     """
 
     discover: Callable[[], list[Path]]
-    reconcile: Callable[[Path, bool], Report]
+    picture: Callable[[Sequence[Path]], Picture]
+    reconcile: Callable[[Path, bool, Picture | None], Report]
     compared: Callable[[Report], None]
     revive: Callable[[], bool]
     vouch: Callable[[], None]
@@ -117,7 +125,7 @@ class Rounds:
         self._changed = Condition()
         self._stopping = False
         self._imports = Imports(steps.analyze)
-        self._told: dict[tuple[str, str], str] = {}
+        self._findings = Findings()
         self._full_round_clean = False
         self._vouched = float("-inf")
         self._compared: dict[Path, Compared] = {}
@@ -269,11 +277,11 @@ class Rounds:
             self._plan_timer()
         began = time.monotonic()
         clean = True
-        for sessions_root in self._steps.discover():
+        for sessions_root, picture in self._pictured(self._steps.discover()):
+            self._answer_asked()
             if self._stopping:
                 return
-            self._answer_asked()
-            clean = self._is_clean(sessions_root, plan) and clean
+            clean = self._is_clean(sessions_root, plan, picture) and clean
         with self._changed:
             # What this round has not come by is no sessions root any more.
             self._compared = {path: last for path, last in self._compared.items() if last.since >= began}
@@ -289,10 +297,18 @@ class Rounds:
             # Another round that was asked for meanwhile has a reason of its own, which is not mended yet.
             self._steps.clean()
 
-    def _is_clean(self, root: Path, plan: Plan) -> bool:
+    def _pictured(self, roots: Sequence[Path]) -> Iterator[tuple[Path, Picture | None]]:
+        """Yield the roots with what is stored of many of them at once; one alone is not worth a picture."""
+        for start in range(0, len(roots), _AT_ONCE):
+            some = roots[start : start + _AT_ONCE]
+            picture = self._steps.picture(some) if len(some) > 1 else None
+            for root in some:
+                yield root, picture
+
+    def _is_clean(self, root: Path, plan: Plan, picture: Picture | None) -> bool:
         """Compare one root of a round; what is wrong with it must not keep the others back."""
         try:
-            report = self._compare(root, plan.reason, doubted=plan.doubted)
+            report = self._compare(root, plan.reason, doubted=plan.doubted, picture=picture)
         except DatabaseError as error:
             if not isinstance(error, RowRejectedError):
                 raise
@@ -314,9 +330,9 @@ class Rounds:
             if question is None:
                 return
             try:
-                roots = question.begin()
                 reports = [
-                    self._compare(root, "asked", accept_missing=question.accept_missing) for root in roots
+                    self._compare(root, "asked", accept_missing=question.accept_missing, picture=picture)
+                    for root, picture in self._pictured(question.begin())
                 ]
             except SessionlibError as error:
                 question.fail(error)
@@ -329,54 +345,30 @@ class Rounds:
                 question.finish([report for report in reports if report is not None])
 
     def _compare(
-        self, root: Path, reason: str, *, accept_missing: bool = False, doubted: float | None = None
+        self,
+        root: Path,
+        reason: str,
+        *,
+        accept_missing: bool = False,
+        doubted: float | None = None,
+        picture: Picture | None = None,
     ) -> Report | None:
         """Compare one root; None when it was never registered and is gone again."""
         try:
-            report = self._steps.reconcile(root, accept_missing)
+            report = self._steps.reconcile(root, accept_missing, picture)
         except StateNotFoundError:
             return None
         self.no_database = None
         self._progressed = now = time.monotonic()
         with self._changed:
             self._compared[report.place.path] = Compared(utc_now(), now, report)
-        self._tell(report, reason)
+        self._findings.tell(report, reason)
         if report.unconfirmed:
             self._plan(root, Lane.CONFIRM, "confirm", _CONFIRM_SECONDS)
         self._imports.add(report, doubted)
         report.ticket.on_done(self._wake)
         self._steps.compared(report)
         return report
-
-    def _tell(self, report: Report, reason: str) -> None:
-        changed = report.ticket.total
-        mended = changed or report.absent or report.tombstoned or report.held
-        path = str(report.place.path)
-        event(
-            _LOG,
-            logging.INFO if mended else logging.DEBUG,
-            "reconcile.done",
-            "reconciled",
-            root=path,
-            reason=reason,
-            sessions=report.total,
-            queued=changed,
-            absent=report.absent,
-            tombstoned=report.tombstoned,
-            held=report.held,
-        )
-        problems = {(path, name): problem for name, problem in report.problems}
-        for key, problem in problems.items():
-            event(
-                _LOG,
-                logging.DEBUG if self._told.get(key) == problem else logging.WARNING,
-                "reconcile.unlisted",
-                "cannot list a folder; nothing in it is taken for gone",
-                root=path,
-                folder=key[1],
-                error=problem,
-            )
-        self._told = {key: told for key, told in self._told.items() if key[0] != path} | problems
 
     def _waits_to_vouch(self, now: float) -> bool:
         return self._full_round_clean and now - self._vouched >= _VOUCH_EVERY

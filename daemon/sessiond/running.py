@@ -1,14 +1,16 @@
 """`sessiond run`, once the lock is held: configuration → logs → service, in the foreground or detached."""
 
 import argparse
+import gc
 import logging
 import os
 import resource
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sessiond import logs
+from sessiond import heap, logs
 from sessiond.detach import Readiness, detached
 from sessiond.lock import InstanceLock
 from sessiond.notify import Notifier
@@ -18,7 +20,7 @@ from sessiond.telling import tell
 from sessionlib import config
 from sessionlib.config import Config
 from sessionlib.db.engine import Database
-from sessionlib.errors import SessionlibError, UsageError
+from sessionlib.errors import ConfigError, SessionlibError, UsageError
 
 _LOG = logging.getLogger("sessiond")
 
@@ -85,9 +87,19 @@ def load(arguments: argparse.Namespace, folder: Path) -> Config:
             hint="name one: sessiond run ~/code, or set watch.roots in the configuration",
         )
     for root in loaded.watch.roots:
-        if root.exists() and not root.is_dir():
-            raise UsageError(f"{root} is not a folder", hint="name the folder that holds your projects")
+        # Not Path's questions: they raise when a folder on the way may not be entered.
+        if os.path.exists(root) and not os.path.isdir(root):  # noqa: PTH110, PTH112
+            raise _no_folder(root, loaded.origin("watch.roots"))
     return loaded
+
+
+def _no_folder(root: Path, origin: str) -> SessionlibError:
+    hint = "name the folder that holds your projects"
+    if origin == config.COMMAND_LINE:
+        return UsageError(f"{root} is not a folder", hint=hint)
+    return ConfigError(
+        f"{origin}: watch.roots: {root} is not a folder", key="watch.roots", source=origin, hint=hint
+    )
 
 
 def _detach(loaded: Config, load: Callable[[], Config], lock: InstanceLock, signals: Signals) -> int:
@@ -104,6 +116,18 @@ def _detach(loaded: Config, load: Callable[[], Config], lock: InstanceLock, sign
     return 0
 
 
+def _tune() -> None:
+    """Tell Python what an import is like: thousands of objects a moment, threads that wait for each other.
+
+    The collector need not walk the modules each time, nor look after every few documents. A thread that comes
+    back from the database, above all one that mirrors what was just saved, waits at most a millisecond.
+    """
+    heap.give_back()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+    sys.setswitchinterval(0.001)
+
+
 def _serve(
     loaded: Config,
     load: Callable[[], Config],
@@ -111,6 +135,7 @@ def _serve(
     *,
     on_ready: Callable[[str | None], None] = lambda _note: None,
 ) -> int:
+    _tune()
     # A core would hold what the files and the configuration say.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     # Until there is something to drain, whatever hangs is left at once.

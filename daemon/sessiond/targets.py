@@ -42,9 +42,9 @@ def roots_of(runtime: Runtime, watched: Sequence[Path], target: Target) -> list[
     if target.project is not None:
         return _of_project(runtime, target.project)
     path = target.path or Path()
-    known = runtime.registrar.places()
     # Not Path.resolve: it raises for links that lead in circles.
     real = _real(path)
+    known = runtime.registrar.places(near=real)
     folders = [_real(folder) for folder in (*watched, *runtime.registrar.registered_paths())]
     found = [place.path for place in known if _concerns(place, real)]
     if _is_below(real, folders):
@@ -56,14 +56,15 @@ def roots_of(runtime: Runtime, watched: Sequence[Path], target: Target) -> list[
     if not found:
         found = [place.path for place in known if real.is_relative_to(place.workspace_path)]
     if found:
-        return list(dict.fromkeys(map(_real, found)))
+        # Resolved already, but for links that took the place of a root since: those are not followed.
+        return list(dict.fromkeys(found))
     raise _not_found(path, folders, real)
 
 
 def _of_project(runtime: Runtime, name: str) -> list[Path]:
     with runtime.database.read() as connection:
         project = projects.find(connection, name)
-    places = [place for place in runtime.registrar.places() if place.project_id == project.project_id]
+    places = runtime.registrar.places(project_id=project.project_id)
     roots = dict.fromkeys(place.path for place in places)
     for folder in dict.fromkeys(place.workspace_path for place in places):
         # One that was made a moment ago is not known yet; of what cannot be read the known ones are compared.

@@ -18,7 +18,9 @@ def tell(text: str, stream: TextIO | None = None) -> None:
     """
     try:
         out = stream or sys.stdout
-        out.write(f"{text}\n")
+        encoding = out.encoding or "utf-8"
+        # What the terminal's encoding lacks is escaped: a name of a file may hold anything.
+        out.write(f"{text}\n".encode(encoding, "backslashreplace").decode(encoding))
         out.flush()
     except BrokenPipeError:
         raise SystemExit(_BROKEN_PIPE) from None

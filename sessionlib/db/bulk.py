@@ -1,14 +1,15 @@
 """Bulk writes at driver speed, one code path for one row and for thousands.
 
-SQLite runs a prepared ``executemany``. PostgreSQL takes all rows of a table as one JSON parameter
-(``jsonb_to_recordset``): measured within a tenth of binary arrays on the server and far cheaper to prepare in
-Python. The SQL is built once per table from its definition.
+SQLite takes many rows in one statement: it works on that while other threads have Python to themselves, and
+after each statement it has to wait for Python again. PostgreSQL takes all rows of a table as one JSON
+parameter (``jsonb_to_recordset``): measured within a tenth of binary arrays on the server and far cheaper to
+prepare in Python. The SQL is built once per table from its definition.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from functools import cache
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -16,10 +17,12 @@ import orjson
 from sqlalchemy import BigInteger, Boolean, Column, Connection, Integer, Table
 from sqlalchemy.types import JSON
 
-from sessionlib.db.types import Guid, UtcTime, decode_time, encode_time
-from sessionlib.errors import RowRejectedError
+from sessionlib.db import encoding
+from sessionlib.db.encoding import Row, columns_of, names_of
+from sessionlib.db.types import Guid, UtcTime, decode_time
 
-Row = tuple[Any, ...]
+_SIZES = (64, 8)
+"""Rows a statement on SQLite, the largest first; what is left over goes row by row."""
 
 
 @contextmanager
@@ -28,7 +31,7 @@ def pipelined(connection: Connection) -> Iterator[None]:
 
     An error is raised at the end of the block at the latest. SQLite has nobody to wait for.
     """
-    if connection.dialect.name != "postgresql":
+    if not _is_postgres(connection):
         yield
         return
     driver: Any = connection.connection.driver_connection
@@ -50,16 +53,22 @@ def upsert(
     Raises:
         RowRejectedError: A value that neither database can hold.
     """
-    if rows:
-        postgres = connection.dialect.name == "postgresql"
-        _run(connection, table, _upsert_sql(table, keep, postgres=postgres), rows)
+    _run(connection, table, rows, _conflict(table, keep, postgres=_is_postgres(connection)))
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Insert the rows whose keys, the primary and the unique ones, do not exist; leave the others be."""
-    if rows:
-        postgres = connection.dialect.name == "postgresql"
-        _run(connection, table, _insert_sql(table, postgres=postgres), rows)
+    _run(connection, table, rows, " ON CONFLICT DO NOTHING")
+
+
+def insert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Insert rows whose keys are believed not to exist, which takes less than an upsert.
+
+    Raises:
+        RowRejectedError: A value that neither database can hold. (A key that exists after all is an
+            integrity error of the driver's, which becomes the same.)
+    """
+    _run(connection, table, rows, "")
 
 
 def prune(connection: Connection, table: Table, owners: Sequence[Row], kept: Iterable[Row]) -> None:
@@ -74,13 +83,13 @@ def prune(connection: Connection, table: Table, owners: Sequence[Row], kept: Ite
     if not owners:
         return
     width = len(owners[0])
-    postgres = connection.dialect.name == "postgresql"
+    postgres = _is_postgres(connection)
     sql = _prune_sql(table, width, postgres=postgres)
     with _cursor(connection) as cursor:
         if postgres:
             names = _keys(table)[width - 1 :]
             for prefix, last, rest in _prune_groups(owners, kept, width):
-                cursor.execute(sql, [*prefix, last, _json_rows(names, rest)])
+                cursor.execute(sql, [*prefix, last, encoding.json_rows(names, rest)])
         else:
             cursor.executemany(sql, _prune_parameters(owners, kept, width))
 
@@ -115,7 +124,7 @@ def ask_among(connection: Connection, sql: str, project_id: UUID, ids: Iterable[
         ids: The ids, none twice.
     """
     cursor = connection.connection.cursor()
-    if connection.dialect.name == "postgresql":
+    if _is_postgres(connection):
         cursor.execute(sql.format(project="%s", among="= ANY(%s::uuid[])"), (project_id, array_text(ids)))
     else:
         chosen = sql.format(project="?", among="IN (SELECT value FROM json_each(?))")
@@ -127,7 +136,7 @@ def fetch(connection: Connection, cursor: Any, columns: Sequence[Column[Any]]) -
     """Return a cursor's rows with ids and times read, and close it; columns beyond the given are left."""
     rows: list[Row] = cursor.fetchall()
     cursor.close()
-    if connection.dialect.name == "postgresql":
+    if _is_postgres(connection):
         return rows
     readers = [
         (index, UUID if isinstance(column.type, Guid) else decode_time)
@@ -150,13 +159,26 @@ def array_text(items: Iterable[object]) -> str:
     return "{" + ",".join(map(str, items)) + "}"
 
 
-def _run(connection: Connection, table: Table, sql: str, rows: Sequence[Row]) -> None:
-    _refuse_naive(table, rows)
+def _run(connection: Connection, table: Table, rows: Sequence[Row], conflict: str) -> None:
+    if not rows:
+        return
     with _cursor(connection) as cursor:
-        if connection.dialect.name == "postgresql":
-            cursor.execute(sql, [_json_rows(_names(table), rows, _json_places(table))])
-        else:
-            cursor.executemany(sql, [tuple(map(_for_sqlite, row)) for row in rows])
+        if _is_postgres(connection):
+            cursor.execute(_postgres_sql(table, conflict), [encoding.for_postgres(table, rows)])
+            return
+        values = encoding.for_sqlite(table, rows)
+        done = 0
+        for size in _SIZES:
+            while len(values) - done >= size:
+                some = values[done : done + size]
+                cursor.execute(_sqlite_sql(table, size, conflict), list(chain.from_iterable(some)))
+                done += size
+        if done < len(values):
+            cursor.executemany(_sqlite_sql(table, 1, conflict), values[done:])
+
+
+def _is_postgres(connection: Connection) -> bool:
+    return connection.dialect.name == "postgresql"
 
 
 @contextmanager
@@ -172,28 +194,8 @@ def _cursor(connection: Connection) -> Iterator[Any]:
 
 
 @cache
-def _columns(table: Table) -> tuple[Column[Any], ...]:
-    return tuple(table.columns)
-
-
-@cache
-def _names(table: Table) -> tuple[str, ...]:
-    # Plain strings: SQLAlchemy's own kind is refused by orjson.
-    return tuple(str(column.name) for column in _columns(table))
-
-
-@cache
 def _keys(table: Table) -> tuple[str, ...]:
     return tuple(str(column.name) for column in table.primary_key.columns)
-
-
-@cache
-def _places(table: Table, kind: type[Any]) -> tuple[int, ...]:
-    return tuple(index for index, column in enumerate(_columns(table)) if isinstance(column.type, kind))
-
-
-def _json_places(table: Table) -> tuple[int, ...]:
-    return _places(table, JSON)
 
 
 def _record(columns: Iterable[Column[Any]]) -> str:
@@ -214,31 +216,35 @@ def _postgres_type(column: Column[Any]) -> str:
 
 
 @cache
-def _upsert_sql(table: Table, keep: frozenset[str], *, postgres: bool) -> str:
-    columns = _columns(table)
-    names = ", ".join(column.name for column in columns)
+def _postgres_sql(table: Table, conflict: str) -> str:
+    names = ", ".join(names_of(table))
+    record = _record(columns_of(table))
+    return (
+        f"INSERT INTO {table.name} ({names}) SELECT {names} "
+        f"FROM jsonb_to_recordset(%s::jsonb) AS n({record}){conflict}"
+    )
+
+
+@cache
+def _sqlite_sql(table: Table, rows: int, conflict: str) -> str:
+    names = names_of(table)
+    row = f"({', '.join('?' * len(names))})"
+    return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES {', '.join([row] * rows)}{conflict}"
+
+
+@cache
+def _conflict(table: Table, keep: frozenset[str], *, postgres: bool) -> str:
+    """Return what an upsert does with a row whose key exists: update what may change, if it differs."""
     keys = _keys(table)
-    if postgres:
-        source = f"SELECT {names} FROM jsonb_to_recordset(%s::jsonb) AS n({_record(columns)})"
-    else:
-        source = f"VALUES ({', '.join('?' * len(columns))})"
-    changing = [c.name for c in columns if c.name not in keys and c.name not in keep]
+    changing = [name for name in names_of(table) if name not in keys and name not in keep]
     if not changing:
-        return f"INSERT INTO {table.name} ({names}) {source} ON CONFLICT DO NOTHING"
+        return " ON CONFLICT DO NOTHING"
     sets = ", ".join(f"{name} = excluded.{name}" for name in changing)
     differs = " OR ".join(
         f"{table.name}.{name} {'IS DISTINCT FROM' if postgres else 'IS NOT'} excluded.{name}"
         for name in changing
     )
-    return (
-        f"INSERT INTO {table.name} ({names}) {source} "
-        f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {sets} WHERE {differs}"
-    )
-
-
-@cache
-def _insert_sql(table: Table, *, postgres: bool) -> str:
-    return _upsert_sql(table, frozenset(c.name for c in _columns(table)), postgres=postgres)
+    return f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {sets} WHERE {differs}"
 
 
 @cache
@@ -253,7 +259,7 @@ def _prune_sql(table: Table, owner: int, *, postgres: bool) -> str:
             f"DELETE FROM {table.name} WHERE {match} "
             f"AND ({', '.join(rest)}) NOT IN (SELECT {picks} FROM json_each(?))"
         )
-    columns = {column.name: column for column in _columns(table)}
+    columns = {column.name: column for column in columns_of(table)}
     # Constants and one array, whatever the number of owners: with a join the planner, which cannot know how
     # many rows a JSON parameter holds, reads the whole table for one session.
     *prefix, last = owners
@@ -267,47 +273,11 @@ def _prune_sql(table: Table, owner: int, *, postgres: bool) -> str:
     )
 
 
-# --- values --------------------------------------------------------------------------------------
-
-
-def _refuse_naive(table: Table, rows: Sequence[Row]) -> None:
-    """Refuse times without a zone: PostgreSQL would take them as its session's, SQLite as this machine's."""
-    for index in _places(table, UtcTime):
-        if any(row[index] is not None and row[index].tzinfo is None for row in rows):
-            name = _columns(table)[index].name
-            raise RowRejectedError(f"the database refuses the row: {table.name}.{name} has no time zone")
-
-
-def _json_rows(names: Sequence[str], rows: Sequence[Row], json_places: Sequence[int] = ()) -> str:
-    """Return rows as the JSON that ``jsonb_to_recordset`` takes."""
-    records = [dict(zip(names, row, strict=True)) for row in rows]
-    for index in json_places:
-        name = names[index]
-        for record in records:
-            if record[name] is not None:
-                record[name] = orjson.Fragment(record[name])
-    try:
-        return orjson.dumps(records).decode()
-    except TypeError as error:
-        # An integer over 64 bit or a lone surrogate.
-        raise RowRejectedError(f"the database cannot hold a value: {error}") from error
-
-
-def _for_sqlite(value: Any) -> Any:
-    if isinstance(value, str):
-        if "\0" in value:
-            raise RowRejectedError("the database refuses the row: a text holds a NUL character")
-        return value
-    if isinstance(value, UUID):
-        return str(value)
-    if isinstance(value, datetime):
-        return encode_time(value)
-    return value
-
-
 def _prune_parameters(owners: Sequence[Row], kept: Iterable[Row], width: int) -> list[Row]:
     by_owner: dict[Row, list[Row]] = {tuple(owner): [] for owner in owners}
     for key in kept:
         if (rest := by_owner.get(tuple(key[:width]))) is not None:
             rest.append(key[width:])
-    return [(*map(_for_sqlite, owner), orjson.dumps(rest).decode()) for owner, rest in by_owner.items()]
+    return [
+        (*map(encoding.sqlite_value, owner), orjson.dumps(rest).decode()) for owner, rest in by_owner.items()
+    ]

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -15,12 +16,15 @@ from sqlalchemy.exc import ArgumentError, DisconnectionError
 
 from sessionlib.db.faults import translated
 from sessionlib.db.tables import metadata
-from sessionlib.errors import ConfigError, DatabaseUnavailableError
+from sessionlib.errors import ConfigError, DatabaseBusyError, DatabaseUnavailableError
 
 # SQLAlchemy prints a traceback here for each connection that died; the error itself reaches us anyway.
 logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
 
 _SQLITE_BUSY_MS = 10_000
+_SQLITE_CHECKPOINT = 4_000
+"""Pages in the write-ahead log (16 MB) at which a commit moves them into the database: the more there are,
+the more of them are one and the same page, and the fewer commits have to wait for the disk."""
 # The zone: years 1 and 9999 overflow in Python when the server shows them in another one.
 _PG_OPTIONS = (
     "-c statement_timeout=15s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s -c timezone=UTC"
@@ -55,9 +59,14 @@ class Database:
         self._pgbouncer = pgbouncer
         self.engine = self._engine(self.url, pool_size)
         self._writer = self.engine.execution_options(sessiond_write=True)
+        self._turn = Lock()
 
     def _engine(self, url: URL, pool_size: int) -> Engine:
-        return _postgres(url, pool_size, pgbouncer=self._pgbouncer) if self.is_postgres else _sqlite(url)
+        try:
+            return _postgres(url, pool_size, pgbouncer=self._pgbouncer) if self.is_postgres else _sqlite(url)
+        except (ArgumentError, ValueError):
+            # A host in a file's URL, a port that is no number; their texts may hold a part of the password.
+            raise _unusable("the database URL cannot be used") from None
 
     def reconnect(self, url: str | URL, *, pool_size: int) -> None:
         """Use other connections to the same database from now on: another user, password or pool size.
@@ -94,13 +103,27 @@ class Database:
     def write(self) -> Iterator[Connection]:
         """Open a transaction that may write; committed at the end, rolled back on any exception.
 
-        On SQLite it holds the one write lock from its first statement (BEGIN IMMEDIATE), waiting up to 10 s.
+        On SQLite it holds the one write lock from its first statement (BEGIN IMMEDIATE), waiting up to 10 s
+        for the other threads of this process, and as long for other processes.
 
         Raises:
             DatabaseError: One of its kinds, translated from the driver's.
         """
-        with translated(), self._writer.begin() as connection:
+        with self._in_turn(), translated(), self._writer.begin() as connection:
             yield connection
+
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        """Let one thread of this process write at a time: SQLite itself would only look now and then."""
+        if self.is_postgres:
+            yield
+            return
+        if not self._turn.acquire(timeout=_SQLITE_BUSY_MS / 1000):
+            raise DatabaseBusyError("another thread has been writing to the database for too long")
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -236,7 +259,8 @@ def _set_up(connection: sqlite3.Connection) -> None:
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={_SQLITE_BUSY_MS}")
     _use_wal(cursor)
-    for pragma in ("synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY"):
+    checkpoint = f"wal_autocheckpoint={_SQLITE_CHECKPOINT}"
+    for pragma in ("synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY", checkpoint):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

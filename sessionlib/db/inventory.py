@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import Connection, func, select
 
 from sessionlib.db import tables
+from sessionlib.db.matching import given
 
 _S = tables.sessions.c
 
@@ -29,14 +30,18 @@ class MismatchedId(NamedTuple):
 
 def mismatched_ids(connection: Connection, project: str | None = None, limit: int = 50) -> list[MismatchedId]:
     """Return the sessions whose declared id is not their folder's name, the last active first."""
-    slug = tables.projects.c.slug
-    statement = (
-        select(slug, _S.slug, _S.declared_id, _S.session_id)
-        .join(tables.projects, tables.projects.c.project_id == _S.project_id)
-        .where(_S.missing_since.is_(None), _S.declared_id.is_not(None), _S.declared_id != _S.slug)
-        .order_by(_S.activity_at.desc(), _S.session_id)
-        .limit(limit)
+    odd = select(_S.project_id, _S.slug, _S.declared_id, _S.session_id, _S.activity_at).where(
+        _S.missing_since.is_(None), _S.declared_id != _S.slug
     )
+    known = tables.projects.c
     if project is not None:
-        statement = statement.where(slug == project)
+        of_project = select(known.project_id).where(known.slug == project).scalar_subquery()
+        odd = odd.where(given(_S.project_id) == of_project)
+    # The limit inside: the planner then begins with the few odd sessions, not with the projects.
+    hit = odd.order_by(_S.activity_at.desc(), _S.session_id).limit(limit).subquery("odd").c
+    statement = (
+        select(known.slug, hit.slug, hit.declared_id, hit.session_id)
+        .join(tables.projects, known.project_id == hit.project_id)
+        .order_by(hit.activity_at.desc(), hit.session_id)
+    )
     return [MismatchedId(*row) for row in connection.execute(statement)]

@@ -48,30 +48,16 @@ class Shown(NamedTuple):
     version_seq: int
 
 
-class Fingerprint(NamedTuple):
-    """What a reconcile compares with the file system, for one copy."""
-
-    slug: str
-    dev: int
-    inode: int
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    folder_mtime_ns: int
-    extras: str
-    mapping_version: int
-    absent_looks: int
-    absent_since: datetime | None
-    missing_since: datetime | None
-
-
 @dataclass(slots=True)
 class Batch:
     """Rows to write in one transaction.
 
-    `replaced` names, by table, the sessions that may have other rows there: those not in the batch go.
+    `replaced` names, by table, the sessions that may have other rows there: those not in the batch go. In a
+    `fresh` batch are sessions of which nothing is stored, all of whose rows are new but for documents, which
+    sessions can share.
     """
 
+    fresh: bool = False
     documents: dict[str, DocumentRow] = field(default_factory=dict)
     files: list[FileRow] = field(default_factory=list)
     inputs: list[InputRow] = field(default_factory=list)
@@ -174,19 +160,6 @@ def inputs_of(connection: Connection, file: FileRow) -> list[InputRow]:
     return [InputRow(*row) for row in rows]
 
 
-def fingerprints(
-    connection: Connection, project_id: UUID, workspace_id: UUID, root: str
-) -> dict[str, Fingerprint]:
-    """Return what is stored of every copy in one sessions root, by slug."""
-    table = tables.session_files.c
-    rows = connection.execute(
-        select(*(table[name] for name in Fingerprint._fields)).where(
-            table.project_id == project_id, table.workspace_id == workspace_id, table.root == root
-        )
-    )
-    return {row[0]: Fingerprint(*row) for row in rows}
-
-
 _INSERT_ONLY_SESSION = frozenset({"first_seen_at"})
 
 
@@ -197,11 +170,15 @@ def write(connection: Connection, batch: Batch) -> None:
 
 
 def _write(connection: Connection, batch: Batch) -> None:
+    put = bulk.insert if batch.fresh else bulk.upsert
     bulk.insert_new(connection, tables.documents, list(batch.documents.values()))
-    bulk.upsert(connection, tables.session_files, batch.files)
-    bulk.upsert(connection, tables.session_inputs, batch.inputs)
+    put(connection, tables.session_files, batch.files)
+    put(connection, tables.session_inputs, batch.inputs)
     bulk.prune(connection, tables.session_inputs, batch.input_owners, (row[:5] for row in batch.inputs))
-    bulk.upsert(connection, tables.sessions, batch.sessions, keep=_INSERT_ONLY_SESSION)
+    if batch.fresh:
+        bulk.insert(connection, tables.sessions, batch.sessions)
+    else:
+        bulk.upsert(connection, tables.sessions, batch.sessions, keep=_INSERT_ONLY_SESSION)
     parts: tuple[tuple[Any, Sequence[tuple[Any, ...]]], ...] = (
         (tables.checkpoints, batch.checkpoints),
         (tables.commits, batch.commits),
@@ -211,9 +188,10 @@ def _write(connection: Connection, batch: Batch) -> None:
         (tables.session_links, batch.links),
     )
     for table, rows in parts:
-        bulk.upsert(connection, table, rows)
-        width = len(table.primary_key.columns)
-        bulk.prune(connection, table, batch.replaced.get(table.name, []), (row[:width] for row in rows))
+        put(connection, table, rows)
+        if owners := batch.replaced.get(table.name):
+            width = len(table.primary_key.columns)
+            bulk.prune(connection, table, owners, (row[:width] for row in rows))
     bulk.insert_new(connection, tables.session_versions, batch.versions)
 
 

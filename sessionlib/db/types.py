@@ -24,7 +24,9 @@ JsonType = _json_type()
 
 def encode_time(moment: datetime) -> str:
     """Return the fixed-width UTC text that SQLite stores, which sorts as the times do."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
+    there = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    # Several times as fast as strftime.
+    return f"{there.isoformat(timespec='microseconds')[:26]}Z"
 
 
 def decode_time(text: str) -> datetime:

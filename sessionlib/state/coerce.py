@@ -5,6 +5,7 @@ keys and the spelling of numbers are lost. So nothing here may depend on them, t
 """
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,6 +38,38 @@ class Notes:
         """Return the notes, the last one saying how many were left out."""
         left_out = (("", f"{self._dropped:,} more are left out"),) if self._dropped else ()
         return (*self._pairs, *left_out)
+
+
+def text_of(holder: Mapping[str, Any], key: str, notes: Notes, where: str = "") -> str | None:
+    """Return `text` of an object's entry; `where` is the object's own path.
+
+    This and its siblings spell the path of a value only when there is something to note.
+    """
+    value = holder.get(key)
+    if value is None or isinstance(value, str):
+        return value
+    return text(value, notes, _path(where, key))
+
+
+def integer_of(holder: Mapping[str, Any], key: str, notes: Notes, where: str = "") -> int | None:
+    """Return `integer` of an object's entry; see `text_of`."""
+    value = holder.get(key)
+    return None if value is None else integer(value, notes, _path(where, key))
+
+
+def moment_of(holder: Mapping[str, Any], key: str, notes: Notes, where: str = "") -> datetime | None:
+    """Return `moment` of an object's entry; see `text_of`."""
+    value = holder.get(key)
+    if value is None:
+        return None
+    # The time as nearly all write it; whatever else it is, `moment` knows.
+    if isinstance(value, str) and value[10:11] == "T" and (found := _parsed(value)) and found.tzinfo is UTC:
+        return found
+    return moment(value, notes, _path(where, key))
+
+
+def _path(where: str, key: str) -> str:
+    return f"{where}.{key}" if where else key
 
 
 def text(value: object, notes: Notes, path: str) -> str | None:

@@ -18,6 +18,9 @@ from sessionlib.state.layout import STATE_FILE
 MAX_DEPTH = 100
 """Deepest nesting taken: parsers and databases disagree on theirs, so we stay below all of them."""
 
+MAX_VALUES = 100_000
+"""Most values taken: parsed, each costs up to a hundred bytes of memory, however short it is in the file."""
+
 _TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels"
 _FOREIGN_MARKS = (
     (codecs.BOM_UTF32_LE, "UTF-32"),
@@ -34,8 +37,30 @@ _ESCAPED_UNSTORABLE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 _ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
 _LONG_INTEGER = b"0" * 19  # the shortest that may not fit 64 bit, where orjson turns to floats
 
+_BEFORE_A_NUMBER = frozenset(map(bytes, zip(b"-:,[ \t\r\n")))
+
 _LITERAL_TAIL = 12
 """Longest rest, in characters, that a cut-off literal, number or escape can be."""
+
+_MOST_QUOTED = 40
+"""Characters of the file that an error quotes."""
+
+_CONFLICT = re.compile(r"^(?:<{7}|>{7}) ", re.MULTILINE)
+
+_WORDS = {
+    "Expecting value": "a value is missing or misspelt",
+    "Expecting ',' delimiter": "a comma or a closing bracket is missing",
+    "Expecting ':' delimiter": "a colon is missing",
+    "Expecting property name enclosed in double quotes": "a name in double quotes is missing",
+    "Illegal trailing comma before end of object": "a comma stands before a closing bracket",
+    "Illegal trailing comma before end of array": "a comma stands before a closing bracket",
+    "Extra data": "more follows after the end of the document",
+    "Unterminated string starting at": "a string has no end",
+    "Invalid control character at": "a string holds a bare control character, such as a line break",
+    "Invalid \\escape": "a string holds a backslash that escapes nothing",
+    "Invalid \\uXXXX escape": "a string holds a \\u without four hexadecimal digits",
+}
+"""What Python's parser says, in words for those who do not write parsers."""
 
 
 class _NotJsonError(ValueError):
@@ -69,7 +94,7 @@ def decode(data: bytes, *, session_dir: Path, name: str = STATE_FILE) -> dict[st
     """
     source = _Source(session_dir, name)
     body = _body(data, source)
-    if _LONG_INTEGER not in body.translate(_ZEROS):
+    if not _has_long_integer(body):
         try:
             tree = orjson.loads(body)
         except orjson.JSONDecodeError:
@@ -79,6 +104,17 @@ def decode(data: bytes, *, session_dir: Path, name: str = STATE_FILE) -> dict[st
             return _clean_object(document) if b"\\u0000" in body else document
     document = _document(_strictly(body, source), body, source)
     return _clean_object(document) if _ESCAPED_UNSTORABLE.search(body) else document
+
+
+def _has_long_integer(body: bytes) -> bool:
+    """Tell whether a number may have too many digits for 64 bit; those in a commit's id are none."""
+    digits = body.translate(_ZEROS)
+    at = digits.find(_LONG_INTEGER)
+    while at >= 0:
+        if digits[at - 1 : at] in _BEFORE_A_NUMBER:
+            return True
+        at = digits.find(_LONG_INTEGER, at + len(_LONG_INTEGER))
+    return False
 
 
 def parse_exactly(data: bytes, *, session_dir: Path) -> dict[str, Any]:
@@ -110,8 +146,12 @@ def _body(data: bytes, source: _Source) -> bytes:
     if not body.strip(b" \t\r\n\0"):
         # Zeros are what some file systems leave of a file after a power cut.
         raise source.refuse("is empty", torn=True)
-    if b"\0" in body[:4]:
+    if b"\0" in (start := body[:4]) and start.isascii():
         raise source.refuse("is UTF-16 or UTF-32 text; UTF-8 is needed")
+    # Each value but a container's first follows a comma. A short file need not be counted.
+    if len(body) > MAX_VALUES and (values := sum(map(body.count, (b",", b"[", b"{")))) > MAX_VALUES:
+        problem = f"holds about {values:,} values; at most {MAX_VALUES:,} are read"
+        raise source.refuse(problem)
     return body
 
 
@@ -125,13 +165,39 @@ def _strictly(body: bytes, source: _Source) -> Any:
     try:
         return json.loads(text, parse_constant=_no_constant, parse_float=_finite, parse_int=_integer)
     except json.JSONDecodeError as error:
-        problem = f"is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
-        raise source.refuse(problem, torn=_looks_torn(text, error)) from error
+        raise source.refuse(_syntax_problem(text, error), torn=_looks_torn(text, error)) from error
     except _NotJsonError as error:
         problem = f"is not JSON: {error}"
         raise source.refuse(problem) from error
     except RecursionError as error:
         raise source.refuse(_TOO_DEEP) from error
+
+
+def _syntax_problem(text: str, error: json.JSONDecodeError) -> str:
+    """Say what is wrong where; mistakes that are no slip of the pen are named as what they are."""
+    if (conflict := _CONFLICT.search(text)) is not None:
+        line = text.count("\n", 0, conflict.start()) + 1
+        return f"holds an unresolved merge conflict (line {line})"
+    if error.pos == 0 and text.startswith("\ufeff"):
+        return "is not JSON: it begins with two byte order marks"
+    if not (before := text[: error.pos].rstrip()) and not text[error.pos :].startswith(("//", "/*", "#")):
+        looks = "a web page or XML" if text[error.pos] == "<" else "plain text"
+        return f"is not JSON: it looks like {looks}"
+    return f"is not JSON: {_slip(text, before, error)} (line {error.lineno}, column {error.colno})"
+
+
+def _slip(text: str, before: str, error: json.JSONDecodeError) -> str:
+    """Name what people write who take JSON for a programming language, else what the parser missed."""
+    if not text[error.pos :].strip():
+        return "it ends too early"
+    rest = text[error.pos : error.pos + 2]
+    if rest[:1] == "'":
+        return "single quotes stand where double quotes belong"
+    if rest in {"//", "/*"} or rest[:1] == "#":
+        return "a comment, which JSON does not know"
+    if before.endswith(",") and rest[:1] in {"}", "]"}:
+        return "a comma stands before a closing bracket"
+    return _WORDS.get(error.msg.rstrip(": "), error.msg)
 
 
 def _looks_torn(text: str, error: json.JSONDecodeError) -> bool:
@@ -173,9 +239,15 @@ def _document(tree: Any, body: bytes, source: _Source) -> dict[str, Any]:
     for key in _PLACEHOLDER_KEYS:
         value = tree.get(key)
         if isinstance(value, str) and value.lstrip()[:2] == "{{" and (m := _PLACEHOLDER.fullmatch(value)):
-            problem = f"is an unfilled template: {key} is still {{{{{m[1]}}}}}"
+            problem = f"is an unfilled template: {key} is still {{{{{_quoted(m[1])}}}}}"
             raise source.refuse(problem)
     return tree
+
+
+def _quoted(text: str) -> str:
+    """Return a piece of the file as an error may hold it: short, on one line, without codes for terminals."""
+    short = text if len(text) <= _MOST_QUOTED else text[: _MOST_QUOTED - 1] + "…"
+    return short if short.isprintable() else repr(short)[1:-1]
 
 
 def _is_too_deep(tree: dict[str, Any]) -> bool:

@@ -1,7 +1,8 @@
 """Reading a session's inputs at one consistent moment, and writing a file whole or not at all.
 
 What a session folder holds was made by others: a link, a FIFO, a device, a file of a hundred gigabytes. So
-each part beneath the session folder is opened without following links, never blocks, and is capped.
+each part beneath the session folder is opened without following links, never blocks, and is capped; and so is
+the way to the folder from wherever the caller says that links end.
 """
 
 import errno
@@ -18,11 +19,13 @@ from sessionlib.errors import (
     StateNotFoundError,
     StateUnreadableError,
 )
+from sessionlib.state.beneath import LINK_ERRNOS, open_beneath
 from sessionlib.state.layout import PLAN_FILE, RESEARCH_DIR, STATE_FILE
 from sessionlib.state.lock import SessionLock, locked
 from sessionlib.state.looks import (
     ABSENT_ERRORS,
     CLOSED_ERRNOS,
+    MAX_RUNS,
     RESEARCH_INPUT,
     Look,
     Signature,
@@ -42,8 +45,9 @@ __all__ = [
     "write_atomic",
 ]
 
-MAX_BYTES = 8 * 1024 * 1024
-"""No honest state.json comes near it; a database would choke on what lies far beyond."""
+MAX_BYTES = 2 * 1024 * 1024
+"""Most that is read of one session, in bytes: honest ones hold a hundredth. Text with characters of four
+bytes takes twenty times its size in memory on its way into a database."""
 
 RACY_NS = 50_000_000
 """Longest tick of a file system's clock we allow for, in nanoseconds, with room to spare."""
@@ -91,13 +95,17 @@ class _UnfitError(Exception):
     """An input is no file we would read; the message says what it is."""
 
 
-def read_inputs(session_dir: Path, *, max_bytes: int = MAX_BYTES) -> Inputs:
+def read_inputs(
+    session_dir: Path, *, beneath: Path | None = None, seen: Look | None = None, max_bytes: int = MAX_BYTES
+) -> Inputs:
     """Read all inputs of a session as they were at one moment.
 
     Args:
-        session_dir: The session folder; it may itself be reached through links.
-        max_bytes: The longest state.json taken, in bytes; plan.json, and all research runs together, may
-            be as long.
+        session_dir: The session folder.
+        beneath: A folder above it, below which nothing on the way may be a link: what lies behind a link is
+            not there. None: the session folder itself may be reached through links.
+        seen: What `look` returned a moment ago, to save the first look.
+        max_bytes: The most that is taken, in bytes: of state.json, then plan.json, then the research runs.
 
     Raises:
         StateNotFoundError: The folder or its state.json is not there.
@@ -105,16 +113,16 @@ def read_inputs(session_dir: Path, *, max_bytes: int = MAX_BYTES) -> Inputs:
             changing while they were read.
         StateUnreadableError: The operating system refused the reading.
     """
-    session_dir = Path(session_dir)
     for _ in range(_ATTEMPTS):
-        before = look(session_dir)
+        before, seen = seen or look(session_dir, follow=beneath is None), None
         if before is None:
-            raise StateNotFoundError(f"no {STATE_FILE} in {session_dir}", session_dir=session_dir)
+            raise _not_found(session_dir)
         try:
-            reading = _Reading(session_dir, before, max_bytes)
+            reading = _Reading(session_dir, beneath, before, max_bytes)
         except _MovedError:
             continue
-        after = look(session_dir)
+        # An extra that came in the very tick of the folder's last change escapes this; then it is racy.
+        after = look(session_dir, before, follow=beneath is None)
         if after is not None and after.same_inputs(before):
             return reading.inputs(after)
     raise StateInvalidError(
@@ -122,18 +130,24 @@ def read_inputs(session_dir: Path, *, max_bytes: int = MAX_BYTES) -> Inputs:
     )
 
 
+def _not_found(session_dir: Path) -> StateNotFoundError:
+    return StateNotFoundError(f"no {STATE_FILE} in {session_dir}", session_dir=session_dir)
+
+
 class _Reading:
     """One attempt to read what a look has seen."""
 
-    def __init__(self, session_dir: Path, seen: Look, max_bytes: int) -> None:
+    def __init__(self, session_dir: Path, beneath: Path | None, seen: Look, max_bytes: int) -> None:
         self._session_dir = session_dir
         self._seen = {STATE_FILE: seen.state, **dict(seen.extras)}
         self._problems: list[tuple[str, str]] = []
         self._research: list[tuple[str, bytes]] = []
         self._left = max_bytes
-        with _Folder(self._opened()) as folder:
+        with _Folder(self._opened(beneath)) as folder:
             self._state = self._read_state(folder, max_bytes)
-            self._plan = self._extra(folder, PLAN_FILE, PLAN_FILE, max_bytes)
+            self._left -= len(self._state)
+            self._plan = self._extra(folder, PLAN_FILE, PLAN_FILE, self._left)
+            self._left -= len(self._plan or b"")
             if RESEARCH_INPUT in self._seen:
                 self._read_research(folder)
 
@@ -149,12 +163,16 @@ class _Reading:
             racy=any(abs(now - stamp) < RACY_NS for stamp in stamps),
         )
 
-    def _opened(self) -> int:
+    def _opened(self, beneath: Path | None) -> int:
         try:
-            return os.open(self._session_dir, _DIR_FLAGS)
-        except ABSENT_ERRORS as error:
+            if beneath is None:
+                return os.open(self._session_dir, _DIR_FLAGS)
+            return open_beneath(os.fspath(beneath), os.fspath(self._session_dir))
+        except FileNotFoundError as error:
             raise _MovedError from error
         except OSError as error:
+            if error.errno in LINK_ERRNOS:
+                raise _not_found(self._session_dir) from error
             raise self._unreadable("the session folder", error) from error
 
     def _read_state(self, folder: "_Folder", max_bytes: int) -> bytes:
@@ -182,11 +200,13 @@ class _Reading:
         research = self._enter(folder, RESEARCH_DIR, RESEARCH_INPUT)
         if research is None:
             return
+        runs = [label for label in self._seen if label.startswith(RESEARCH_INPUT) and label.endswith("/")]
+        runs.remove(RESEARCH_INPUT)
+        if len(runs) > MAX_RUNS:
+            self._problems.append((RESEARCH_INPUT, f"holds more than {MAX_RUNS:,} runs; no more are read"))
         with research:
-            for label in self._seen:
-                name = label.removeprefix(RESEARCH_INPUT).removesuffix("/")
-                if label.startswith(RESEARCH_INPUT) and label.endswith("/") and name:
-                    self._read_run(research, name, label)
+            for label in runs[:MAX_RUNS]:
+                self._read_run(research, label.removeprefix(RESEARCH_INPUT).removesuffix("/"), label)
 
     def _read_run(self, research: "_Folder", name: str, label: str) -> None:
         run = self._enter(research, name, label)
@@ -237,7 +257,7 @@ class _Folder:
         return _Folder(self._open(name, _DIR_FLAGS | os.O_NOFOLLOW))
 
     def read(self, name: str, seen: Signature, max_bytes: int) -> bytes:
-        """Read a file that still has the signature seen, from first byte to last."""
+        """Read a file that has the signature seen; that it had it to the end is for the next look to say."""
         # Asked before opening: to open a device can already do something.
         mode = self._stat(name).st_mode
         if not stat.S_ISREG(mode):
@@ -249,7 +269,7 @@ class _Folder:
             if Signature.of(os.fstat(fd)) != seen:
                 raise _MovedError
             data = _read_all(fd, seen.size)
-            if len(data) != seen.size or Signature.of(os.fstat(fd)) != seen:
+            if len(data) != seen.size:
                 raise _MovedError
         finally:
             os.close(fd)
@@ -272,12 +292,10 @@ class _Folder:
 
 
 def _read_all(fd: int, size: int) -> bytes:
-    chunks = []
-    left = size + 1  # one more than expected, so that growth shows
-    while left > 0 and (chunk := os.read(fd, left)):
-        chunks.append(chunk)
-        left -= len(chunk)
-    return b"".join(chunks)
+    data = os.read(fd, size)
+    while len(data) < size and (more := os.read(fd, size - len(data))):
+        data += more
+    return data
 
 
 def _kind(mode: int) -> str:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from sessionlib.models.base import Phase, SessionType, Status
-from sessionlib.state.coerce import Notes, entries, integer, is_remark, mapping, moment, text
+from sessionlib.state.coerce import Notes, entries, integer_of, is_remark, mapping, moment_of, text_of
 from sessionlib.state.content import (
     Commit,
     Decision,
@@ -24,6 +24,9 @@ from sessionlib.state.progress import list_checkpoints, outline, read_progress
 TIMED_PHASES = (Phase.SPEC, Phase.PLAN, Phase.BUILD, Phase.DOCS)
 """The phases with a start and an end; ``complete`` is where a session rests."""
 
+MOST_PARTS = 2_000
+"""How many entries of each list become rows: far more than honest sessions have, and no table is filled."""
+
 DONE_WORDS = ("complete", "completed")
 V1_MARKS = ("phases", "plan_state", "goals", "open_questions", "key_decisions", "research_artifacts")
 V2_MARKS = ("phase_history", "build_progress")
@@ -35,7 +38,7 @@ _PHASE_WORDS = frozenset(Phase)
 _STATUS_WORDS = frozenset(Status)
 _TYPE_WORDS = frozenset(SessionType)
 _EDGES = tuple(
-    (phase.value, f"{phase}_{edge}_at", f"phase_history.{phase}_{edge}_at", keys)
+    (phase.value, f"{phase}_{edge}_at", keys)
     for phase in TIMED_PHASES
     for edge, keys in (("started", ("started_at",)), ("completed", ("finalized_at", "completed_at")))
 )
@@ -64,12 +67,12 @@ def interpret(
     plan_outline = outline(plan)
     progress = read_progress(state, plan_outline, notes)
     git = mapping(state.get("git"), notes, "git")
-    updated_at = moment(state.get("updated_at"), notes, "updated_at")
+    updated_at = moment_of(state, "updated_at", notes)
     commits = _commits(state, notes)
     return SessionContent(
-        declared_id=text(state.get("session_id"), notes, "session_id"),
-        topic=text(state.get("topic"), notes, "topic"),
-        description=text(state.get("description"), notes, "description"),
+        declared_id=text_of(state, "session_id", notes),
+        topic=text_of(state, "topic", notes),
+        description=text_of(state, "description", notes),
         session_type=_word(state, "session_type", _TYPE_WORDS, notes),
         current_phase=phase,
         status=status,
@@ -81,12 +84,12 @@ def interpret(
         checkpoints_total_source=progress.source,
         checkpoints_completed_ids=progress.completed,
         current_checkpoint=progress.current,
-        git_branch=text(git.get("branch"), notes, "git.branch"),
-        git_worktree=text(git.get("worktree"), notes, "git.worktree"),
-        git_base_branch=text(git.get("base_branch"), notes, "git.base_branch"),
-        prior_session_slug=text(state.get("prior_session"), notes, "prior_session"),
-        parent_session_slug=text(state.get("parent_session"), notes, "parent_session"),
-        created_at=moment(state.get("created_at"), notes, "created_at"),
+        git_branch=text_of(git, "branch", notes, "git"),
+        git_worktree=text_of(git, "worktree", notes, "git"),
+        git_base_branch=text_of(git, "base_branch", notes, "git"),
+        prior_session_slug=text_of(state, "prior_session", notes),
+        parent_session_slug=text_of(state, "parent_session", notes),
+        created_at=moment_of(state, "created_at", notes),
         updated_at=updated_at,
         generation=generation_of(state),
         checkpoints=list_checkpoints(progress, plan_outline, notes),
@@ -102,13 +105,13 @@ def interpret(
 
 def generation_of(state: dict[str, Any]) -> str:
     """Tell ``v1``, ``v2`` and ``hybrid`` apart by their keys; ``$schema`` is free text and often absent."""
-    if not any(key in state for key in V2_MARKS):
+    if state.keys().isdisjoint(V2_MARKS):
         return "v1"
-    return "hybrid" if any(key in state for key in V1_MARKS) else "v2"
+    return "v2" if state.keys().isdisjoint(V1_MARKS) else "hybrid"
 
 
 def _word(state: dict[str, Any], key: str, known: frozenset[str], notes: Notes) -> str | None:
-    word = text(state.get(key), notes, key)
+    word = text_of(state, key, notes)
     if word is not None and word not in known:
         notes.add(key, f"is an unknown word: {word[:40]!r}")
     return word
@@ -118,8 +121,8 @@ def _phase_history(state: dict[str, Any], notes: Notes) -> dict[str, datetime]:
     history = mapping(state.get("phase_history"), notes, "phase_history")
     phases = mapping(state.get("phases"), notes, "phases")
     found = {}
-    for phase, key, path, older_keys in _EDGES:
-        value = moment(history.get(key), notes, path)
+    for phase, key, older_keys in _EDGES:
+        value = moment_of(history, key, notes, "phase_history")
         if value is None and phases:
             older = phases.get(phase)
             if isinstance(older, dict):
@@ -131,7 +134,7 @@ def _phase_history(state: dict[str, Any], notes: Notes) -> dict[str, datetime]:
 
 def _first_moment(holder: dict[str, Any], keys: tuple[str, ...], notes: Notes, path: str) -> datetime | None:
     for key in keys:
-        if (raw := holder.get(key)) is not None and (value := moment(raw, notes, f"{path}.{key}")):
+        if value := moment_of(holder, key, notes, path):
             return value
     return None
 
@@ -157,7 +160,10 @@ def _objects(
     state: dict[str, Any], key: str, notes: Notes, *, word: str | None = None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield (path, object) of a list's entries; with `word`, a bare string stands for {word: string}."""
-    for position, entry in enumerate(entries(state.get(key), notes, key)):
+    listed = entries(state.get(key), notes, key)
+    if len(listed) > MOST_PARTS:
+        notes.add(key, f"are more than {MOST_PARTS:,}; the rest have no rows")
+    for position, entry in enumerate(listed[:MOST_PARTS]):
         path = f"{key}[{position}]"
         if isinstance(entry, dict):
             if not is_remark(entry):
@@ -170,7 +176,7 @@ def _objects(
 
 def _first_text(entry: dict[str, Any], keys: tuple[str, ...], notes: Notes, path: str) -> str | None:
     for key in keys:
-        if (raw := entry.get(key)) and (value := text(raw, notes, f"{path}.{key}")):
+        if entry.get(key) and (value := text_of(entry, key, notes, path)):
             return value
     return None
 
@@ -178,15 +184,15 @@ def _first_text(entry: dict[str, Any], keys: tuple[str, ...], notes: Notes, path
 def _commits(state: dict[str, Any], notes: Notes) -> tuple[Commit, ...]:
     found = []
     for path, entry in _objects(state, "commits", notes, word="sha"):
-        sha = text(entry.get("sha"), notes, f"{path}.sha")
+        sha = text_of(entry, "sha", notes, path)
         if not sha:
             notes.add(path, "has no sha; left out")
             continue
-        checkpoint = integer(entry.get("checkpoint"), notes, f"{path}.checkpoint")
+        checkpoint = integer_of(entry, "checkpoint", notes, path)
         if checkpoint is None:
-            checkpoint = integer(entry.get("checkpoint_id"), notes, f"{path}.checkpoint_id")
-        message = text(entry.get("message"), notes, f"{path}.message") or ""
-        created_at = moment(entry.get("created_at"), notes, f"{path}.created_at")
+            checkpoint = integer_of(entry, "checkpoint_id", notes, path)
+        message = text_of(entry, "message", notes, path) or ""
+        created_at = moment_of(entry, "created_at", notes, path)
         found.append(Commit(sha, message, checkpoint, created_at))
     return tuple(found)
 
@@ -199,8 +205,8 @@ def _decisions(state: dict[str, Any], notes: Notes) -> tuple[Decision, ...]:
             if title is None:
                 notes.add(path, "has neither decision nor title; left out")
                 continue
-            rationale = text(entry.get("rationale"), notes, f"{path}.rationale")
-            source = text(entry.get("source"), notes, f"{path}.source")
+            rationale = text_of(entry, "rationale", notes, path)
+            source = text_of(entry, "source", notes, path)
             decided_at = _first_moment(entry, DECISION_TIMES, notes, path)
             found.append(Decision(title, rationale, decided_at, source))
     return tuple(found)
@@ -209,10 +215,10 @@ def _decisions(state: dict[str, Any], notes: Notes) -> tuple[Decision, ...]:
 def _doc_updates(state: dict[str, Any], notes: Notes) -> tuple[DocUpdate, ...]:
     return tuple(
         DocUpdate(
-            kind=text(entry.get("type"), notes, f"{path}.type"),
-            path=text(entry.get("path"), notes, f"{path}.path"),
-            description=text(entry.get("description"), notes, f"{path}.description"),
-            created_at=moment(entry.get("created_at"), notes, f"{path}.created_at"),
+            kind=text_of(entry, "type", notes, path),
+            path=text_of(entry, "path", notes, path),
+            description=text_of(entry, "description", notes, path),
+            created_at=moment_of(entry, "created_at", notes, path),
         )
         for path, entry in _objects(state, "doc_updates", notes, word="path")
     )
@@ -221,14 +227,14 @@ def _doc_updates(state: dict[str, Any], notes: Notes) -> tuple[DocUpdate, ...]:
 def _links(state: dict[str, Any], notes: Notes) -> tuple[Link, ...]:
     found: dict[tuple[str, str, str | None], Link] = {}
     for path, entry in _objects(state, "conversations", notes):
-        client = text(entry.get("client"), notes, f"{path}.client")
-        native_id = text(entry.get("native_id"), notes, f"{path}.native_id")
-        agent = text(entry.get("agent_native_id"), notes, f"{path}.agent_native_id")
+        client = text_of(entry, "client", notes, path)
+        native_id = text_of(entry, "native_id", notes, path)
+        agent = text_of(entry, "agent_native_id", notes, path)
         if not client or not native_id:
             notes.add(path, "names no conversation; left out")
             continue
-        linked_at = moment(entry.get("linked_at"), notes, f"{path}.linked_at")
-        source = text(entry.get("source"), notes, f"{path}.source")
+        linked_at = moment_of(entry, "linked_at", notes, path)
+        source = text_of(entry, "source", notes, path)
         # A link holds from its time on, so of two equal ones the first says it all.
         found.setdefault((client, native_id, agent), Link(client, native_id, agent, linked_at, source))
     return tuple(found.values())
@@ -243,7 +249,7 @@ def _research_runs(
         for research_id, run in research
     }
     for path, entry in _objects(state, "research_artifacts", notes, word="path"):
-        research_id = text(entry.get("research_id"), notes, f"{path}.research_id")
+        research_id = text_of(entry, "research_id", notes, path)
         if research_id and research_id not in found:
             found[research_id] = _listed_run(research_id, entry, notes, path)
     return tuple(found.values())
@@ -253,8 +259,8 @@ def _research_run(research_id: str, run: dict[str, Any], notes: Notes, path: str
     trace = mapping(run.get("execution_trace"), notes, f"{path}.execution_trace")
     where = f"{path}.execution_trace.criteria_completion"
     criteria = mapping(trace.get("criteria_completion"), notes, where)
-    met = integer(criteria.get("met"), notes, f"{where}.met")
-    total = integer(criteria.get("total"), notes, f"{where}.total")
+    met = integer_of(criteria, "met", notes, where)
+    total = integer_of(criteria, "total", notes, where)
     if met is None and total is None:
         plan = mapping(run.get("research_plan"), notes, f"{path}.research_plan")
         where = f"{path}.research_plan.success_criteria"
@@ -264,26 +270,26 @@ def _research_run(research_id: str, run: dict[str, Any], notes: Notes, path: str
             met = sum(1 for one in wanted if isinstance(one, dict) and one.get("met") is True)
     return ResearchRun(
         research_id=research_id,
-        request=text(run.get("request"), notes, f"{path}.request"),
-        status=text(run.get("status"), notes, f"{path}.status"),
-        complexity_tier=text(run.get("complexity_tier"), notes, f"{path}.complexity_tier"),
-        created_at=moment(run.get("created_at"), notes, f"{path}.created_at"),
-        completed_at=moment(run.get("completed_at"), notes, f"{path}.completed_at"),
+        request=text_of(run, "request", notes, path),
+        status=text_of(run, "status", notes, path),
+        complexity_tier=text_of(run, "complexity_tier", notes, path),
+        created_at=moment_of(run, "created_at", notes, path),
+        completed_at=moment_of(run, "completed_at", notes, path),
         criteria_met=met,
         criteria_total=total,
-        declared_id=text(run.get("id"), notes, f"{path}.id"),
+        declared_id=text_of(run, "id", notes, path),
     )
 
 
 def _listed_run(research_id: str, entry: dict[str, Any], notes: Notes, path: str) -> ResearchRun:
-    said = text(entry.get("success_criteria_met"), notes, f"{path}.success_criteria_met")
+    said = text_of(entry, "success_criteria_met", notes, path)
     match = _MET_OF_TOTAL.fullmatch(said) if said else None
     return ResearchRun(
         research_id=research_id,
         request=None,
         status=None,
-        complexity_tier=text(entry.get("complexity_tier"), notes, f"{path}.complexity_tier"),
-        created_at=moment(entry.get("created_at"), notes, f"{path}.created_at"),
+        complexity_tier=text_of(entry, "complexity_tier", notes, path),
+        created_at=moment_of(entry, "created_at", notes, path),
         completed_at=None,
         criteria_met=int(match[1]) if match else None,
         criteria_total=int(match[2]) if match else None,

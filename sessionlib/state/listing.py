@@ -13,7 +13,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from sessionlib.errors import StateNotFoundError
-from sessionlib.state.looks import ABSENT_ERRORS, Look, look_at, signed64
+from sessionlib.state.beneath import LINK_ERRNOS, open_beneath
+from sessionlib.state.looks import ABSENT_ERRORS, Look, is_unchanged, look_at, signed64
 
 _NOTHING_KNOWN: Mapping[str, Look] = MappingProxyType({})
 WHOLE_ROOT = "."
@@ -24,8 +25,9 @@ class Listing:
     """What one pass over a sessions root has seen.
 
     Attributes:
-        sessions: The look at each session, by its folder's name. Names may hold lone surrogates (bytes that
-            are not UTF-8, see ``os.fsdecode``); escape them before they go into a database or a log.
+        sessions: The look at each session, by its folder's name; of one that has not changed it is the very
+            object that was known. Names may hold lone surrogates (bytes that are not UTF-8, see
+            ``os.fsdecode``); escape them before they go into a database or a log.
         pending: Folders that have no state.json yet.
         complete: Whether all there is was seen; only then does absence mean anything.
         problems: (folder name, or ``.`` for the root; what the operating system said).
@@ -38,16 +40,25 @@ class Listing:
     problems: tuple[tuple[str, str], ...]
     identity: tuple[int, int] | None
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all folders are known by name, if not all could be looked at."""
+        return self.complete or not any(name == WHOLE_ROOT for name, _ in self.problems)
 
-def list_sessions(root_dir: Path, known: Mapping[str, Look] = _NOTHING_KNOWN) -> Listing:
+
+def list_sessions(
+    root_dir: Path, known: Mapping[str, Look] = _NOTHING_KNOWN, *, beneath: Path | None = None
+) -> Listing:
     """Look at every session of a root: its direct subfolders, without links and dot-folders.
 
     Args:
         root_dir: The sessions root.
         known: The looks stored last time, by folder name; with them a quiet session costs two stats.
+        beneath: A folder above the root, below which nothing on the way to it may be a link; None lets links
+            lead to it.
 
     Raises:
-        StateNotFoundError: The root is not there, or is no folder.
+        StateNotFoundError: The root is not there, is no folder, or lies behind a link.
     """
     root = os.fspath(root_dir)
     sessions: dict[str, Look] = {}
@@ -56,9 +67,13 @@ def list_sessions(root_dir: Path, known: Mapping[str, Look] = _NOTHING_KNOWN) ->
     identity: tuple[int, int] | None = None
     try:
         identity = _identity(root)
+        if beneath is not None:
+            os.close(open_beneath(os.fspath(beneath), root))
         for name in _folders(root):
+            folder = f"{root}/{name}"
+            was = known.get(name)
             try:
-                seen = look_at(f"{root}/{name}", known.get(name))
+                seen = was if was is not None and is_unchanged(folder, was) else look_at(folder, was)
             except ABSENT_ERRORS:
                 continue  # gone since it was listed
             except OSError as error:
@@ -70,10 +85,10 @@ def list_sessions(root_dir: Path, known: Mapping[str, Look] = _NOTHING_KNOWN) ->
                 sessions[name] = seen
         if _identity(root) != identity:
             problems.append((WHOLE_ROOT, "was replaced while it was listed"))
-    except ABSENT_ERRORS as error:
-        message = f"no sessions folder at {root_dir}"
-        raise StateNotFoundError(message, session_dir=Path(root_dir)) from error
     except OSError as error:
+        if isinstance(error, FileNotFoundError) or error.errno in LINK_ERRNOS:
+            message = f"no sessions folder at {root_dir}"
+            raise StateNotFoundError(message, session_dir=Path(root_dir)) from error
         problems.append((WHOLE_ROOT, error.strerror or str(error)))
     return Listing(sessions, tuple(pending), not problems, tuple(problems), identity)
 

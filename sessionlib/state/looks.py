@@ -4,7 +4,6 @@ Nothing here follows a link beneath the session folder. Strings instead of ``Pat
 the look at ten thousand quiet sessions within a tenth of a second.
 """
 # Os calls with string paths: pathlib costs more than the stat itself.
-# ruff: noqa: PTH116
 
 import errno
 import os
@@ -18,6 +17,9 @@ from sessionlib.state.layout import PLAN_FILE, RESEARCH_DIR, STATE_FILE
 
 RESEARCH_INPUT = RESEARCH_DIR + "/"
 """The input name of the research folder itself: its own signature tells of new and gone runs."""
+
+MAX_RUNS: Final = 1000
+"""Most research runs of one session that are looked at, the first by name: no honest session has a tenth."""
 
 ABSENT_ERRORS = (FileNotFoundError, NotADirectoryError)
 CLOSED_ERRNOS: Final = frozenset({errno.EACCES, errno.EPERM})
@@ -67,22 +69,26 @@ class Look(NamedTuple):
         return other is not None and self.state == other.state and self.extras == other.extras
 
 
-def look(session_dir: Path, known: Look | None = None) -> Look | None:
+def look(session_dir: Path, known: Look | None = None, *, follow: bool = False) -> Look | None:
     """Look at one session folder; None when it, or its state.json, is not there.
 
     Args:
-        session_dir: The session folder; it may itself be reached through links.
+        session_dir: The session folder.
         known: The look stored last time. While the folder's time and all known extras are unchanged, no
             folder is listed.
+        follow: Whether the session folder may be a link to one; else a link is as good as nothing.
 
     Raises:
         StateUnreadableError: The operating system refused to tell.
     """
     try:
-        return look_at(os.fspath(session_dir), known)
+        folder = os.fspath(session_dir)
+        return look_at(f"{folder}/." if follow else folder, known)
     except ABSENT_ERRORS:
         return None
     except OSError as error:
+        if error.errno == errno.ELOOP:  # links that lead in a circle lead to no folder
+            return None
         message = f"cannot look at the session: {error.strerror or error}"
         raise StateUnreadableError(message, session_dir=Path(session_dir)) from error
 
@@ -94,11 +100,14 @@ def look_at(folder: str, known: Look | None = None) -> Look | None:
         The look, or None when the folder is there without a state.json.
 
     Raises:
-        FileNotFoundError: The folder is gone (NotADirectoryError: it is not a folder any more).
+        FileNotFoundError: The folder is gone (NotADirectoryError: it is a link, or no folder any more).
         OSError: The operating system refused to tell.
     """
     # The folder comes first: what is added after this stat moves its time and is seen next time.
-    folder_mtime_ns = signed64(os.stat(folder).st_mtime_ns)
+    own = os.lstat(folder)
+    if stat.S_ISLNK(own.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder)
+    folder_mtime_ns = signed64(own.st_mtime_ns)
     try:
         state = Signature.of(os.lstat(folder + _STATE))
     except FileNotFoundError:
@@ -112,6 +121,22 @@ def look_at(folder: str, known: Look | None = None) -> Look | None:
     ):
         return known if state == known.state else Look(state, folder_mtime_ns, known.extras)
     return Look(state, folder_mtime_ns, tuple(sorted(_extras(folder))))
+
+
+def is_unchanged(folder: str, known: Look) -> bool:
+    """Tell whether `look_at` would return `known` itself; False also for what only `look_at` can tell.
+
+    Two calls of the operating system and little else: this is asked for every session at every reconcile.
+    """
+    try:
+        own = os.lstat(folder)
+        if own.st_mtime_ns != known.folder_mtime_ns or stat.S_ISLNK(own.st_mode):
+            return False
+        seen = os.lstat(folder + _STATE)
+        numbers = (seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
+        return numbers == known.state and (not known.extras or _unchanged(folder, known.extras))
+    except OSError:
+        return False
 
 
 def _unchanged(folder: str, extras: tuple[tuple[str, Signature], ...]) -> bool:
@@ -142,11 +167,11 @@ def _extras(folder: str) -> Iterable[tuple[str, Signature]]:
 def _runs(research: str) -> Iterable[tuple[str, Signature]]:
     try:
         with os.scandir(research) as entries:
-            names = [
+            names = sorted(
                 entry.name
                 for entry in entries
                 if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
-            ]
+            )
     except ABSENT_ERRORS:
         return
     except OSError as error:
@@ -154,7 +179,7 @@ def _runs(research: str) -> Iterable[tuple[str, Signature]]:
         if error.errno in CLOSED_ERRNOS:
             return
         raise
-    for name in names:
+    for name in names[: MAX_RUNS + 1]:  # one more, so that the reading can tell that there are more
         yield from _run(research, name)
 
 

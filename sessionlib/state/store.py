@@ -71,7 +71,7 @@ class SessionStore:
                         return before, False
                     after = self._understood(data, before.inputs)
                     # Editors do not know the lock: whoever saved since then must not be overwritten.
-                    if not before.inputs.look.same_inputs(look(self.session_dir)):
+                    if not before.inputs.look.same_inputs(look(self.session_dir, follow=True)):
                         continue
                     saving = True
                     write_atomic(self.session_dir / STATE_FILE, data)
@@ -89,7 +89,7 @@ class SessionStore:
         try:
             self._make_folder()
             with locked(self.session_dir, self._lock_timeout):
-                if look(self.session_dir) is not None:
+                if look(self.session_dir, follow=True) is not None:
                     message = f"there is a session at {self.session_dir} already"
                     raise StateExistsError(message, session_dir=self.session_dir)
                 saving = True

@@ -17,6 +17,9 @@ from sessionlib.sync.ticket import Ticket
 FAIR_SHARE = 16
 """Groups of live work after which one of batch work has its turn."""
 
+LIVELY = 1.0
+"""Seconds for which live work makes more of it likely."""
+
 
 @dataclass(slots=True)
 class Job:
@@ -56,6 +59,7 @@ class Lanes:
         self._due: list[tuple[float, int, Path]] = []
         self._count = itertools.count()
         self._live_in_a_row = 0
+        self._lively_until = 0.0
 
     def __len__(self) -> int:
         return len(self.live) + len(self.batch) + len(self.running) + len(self._again) + len(self._delayed)
@@ -121,6 +125,11 @@ class Lanes:
         """Return when the first delay ends, or None."""
         return self._due[0][0] if self._due else None
 
+    @property
+    def is_lively(self) -> bool:
+        """Whether live work waits, or was taken within the last second, so that more of it is likely."""
+        return bool(self.live) or time.monotonic() < self._lively_until
+
     def take(self, *, live_most: int, batch_most: int, batch_runs: int) -> list[Job]:
         """Take up to so many waiting jobs that lie in one folder; live ones first.
 
@@ -130,6 +139,7 @@ class Lanes:
         batch_may_run = bool(self.batch) and self.batch_runs < batch_runs
         if self.live and not (batch_may_run and self._live_in_a_row >= FAIR_SHARE):
             self._live_in_a_row += 1
+            self._lively_until = time.monotonic() + LIVELY
             return self._start(self.live, live_most)
         if batch_may_run:
             self._live_in_a_row = 0

@@ -3,7 +3,6 @@
 import orjson
 
 from sessionlib.db.rows import FileRow
-from sessionlib.db.store import Fingerprint
 from sessionlib.state.files import Look, Signature
 from sessionlib.sync.places import real_name, stored_name
 
@@ -15,12 +14,14 @@ def dump_extras(extras: tuple[tuple[str, Signature], ...]) -> str:
     return orjson.dumps([[stored_name(name), *signature] for name, signature in extras]).decode()
 
 
-def load_look(stored: Fingerprint | FileRow) -> Look:
+def load_extras(stored: str) -> tuple[tuple[str, Signature], ...]:
+    """Return the further inputs' signatures from their text."""
+    if not stored:
+        return ()
+    return tuple((real_name(row[0]), Signature(*row[1:])) for row in orjson.loads(stored))
+
+
+def load_look(stored: FileRow) -> Look:
     """Return the look that a stored copy was written from."""
-    extras = (
-        tuple((real_name(row[0]), Signature(*row[1:])) for row in orjson.loads(stored.extras))
-        if stored.extras
-        else ()
-    )
     state = Signature(stored.dev, stored.inode, stored.size, stored.mtime_ns, stored.ctime_ns)
-    return Look(state, stored.folder_mtime_ns, extras)
+    return Look(state, stored.folder_mtime_ns, load_extras(stored.extras))

@@ -18,7 +18,6 @@ from sessionlib.db.rows import (
     CheckpointRow,
     CommitRow,
     DecisionRow,
-    DocumentRow,
     DocUpdateRow,
     LinkRow,
     ResearchRunRow,
@@ -27,18 +26,20 @@ from sessionlib.db.rows import (
 from sessionlib.db.store import Batch
 from sessionlib.state.content import SessionContent
 
-MAPPING_VERSION = 2
+MAPPING_VERSION = 3
 
 FUTURE_SLACK = timedelta(seconds=60)
 """A stamp later than its copy's own mtime by more than this was invented, and does not rank the copy."""
 
 _MAX_WARNINGS = 100
 _MOST_INDEXED = 500
+MOST_WORD = 150
+"""Characters of a phase or a status: one index holds both beside a slug, and PostgreSQL takes 2,700 bytes."""
 _MOST_KEY = 200
 """Characters that fit an index entry of PostgreSQL (2,704 bytes) in any script; three keys share one."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FAR = datetime(9999, 1, 1, tzinfo=UTC)
+_FAR_US = (datetime(9999, 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 
 
 class Observed(NamedTuple):
@@ -80,16 +81,13 @@ def inputs_hash(state_hash: str, extras: Sequence[tuple[str, str | None, str | N
 
 def time_of(mtime_ns: int) -> datetime:
     """Return a file's time as a datetime; times no calendar holds become the nearest it holds."""
-    try:
-        return min(max(_EPOCH + timedelta(microseconds=mtime_ns // 1000), _EPOCH), _FAR)
-    except OverflowError:
-        return _FAR if mtime_ns > 0 else _EPOCH
+    return _EPOCH + timedelta(microseconds=min(max(mtime_ns // 1000, 0), _FAR_US))
 
 
 def document_time(stamps: Sequence[datetime], mtime_ns: int) -> datetime | None:
     """Return the latest stamp of a document that its copy's own time makes believable."""
     latest_possible = time_of(mtime_ns) + FUTURE_SLACK
-    return max((stamp for stamp in stamps if stamp <= latest_possible), default=None)
+    return max([stamp for stamp in stamps if stamp <= latest_possible], default=None)
 
 
 def dump_json(value: Any) -> str:
@@ -100,18 +98,13 @@ def dump_json(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def document_row(
-    project_id: UUID, found: str, size: int, tree: dict[str, Any], stamps: Sequence[datetime], now: datetime
-) -> DocumentRow:
-    """Return the row of one distinct content; `document_time` is its greatest stamp, believable or not."""
-    return DocumentRow(project_id, found, dump_json(tree), size, max(stamps, default=None), now)
-
-
 def storable(content: SessionContent) -> SessionContent:
     """Return the content with what is too long for an index cut short, or left out, and noted.
 
     SQLite would take it and PostgreSQL would not; no honest phase, commit or id comes near the limits.
     """
+    if _is_storable(content):
+        return content
     links = tuple(part for part in content.links if _fits(part.client, part.native_id, part.agent_native_id))
     runs = tuple(part for part in content.research_runs if _fits(part.research_id))
     commits = tuple(
@@ -119,8 +112,12 @@ def storable(content: SessionContent) -> SessionContent:
         for part in content.commits
     )
     words = content.current_phase, content.status, content.effective_status
-    current_phase, status, effective_status = (word if word is None else _cut(word) for word in words)
+    current_phase, status, effective_status = (
+        word if word is None else _cut(word, MOST_WORD) for word in words
+    )
+    declared_id = content.declared_id and _cut(content.declared_id)
     odd = (
+        ("session_id", declared_id != content.declared_id, "is too long; cut"),
         ("conversations", len(links) < len(content.links), "have too long ids; left out"),
         ("research_artifacts", len(runs) < len(content.research_runs), "have too long ids; left out"),
         ("commits", commits != content.commits, "have too long shas; cut"),
@@ -128,10 +125,9 @@ def storable(content: SessionContent) -> SessionContent:
         ("status", status != content.status, "is too long; cut"),
     )
     notes = tuple((path, problem) for path, is_odd, problem in odd if is_odd)
-    if not notes:
-        return content
     return replace(
         content,
+        declared_id=declared_id,
         links=links,
         research_runs=runs,
         commits=commits,
@@ -142,12 +138,24 @@ def storable(content: SessionContent) -> SessionContent:
     )
 
 
+def _is_storable(content: SessionContent) -> bool:
+    """Tell whether nothing is too long, as in every honest session."""
+    words = content.current_phase or "", content.status or ""
+    return (
+        max(map(len, words)) <= MOST_WORD
+        and len(content.declared_id or "") <= _MOST_INDEXED
+        and all(len(part.sha) <= _MOST_INDEXED for part in content.commits)
+        and all(_fits(part.client, part.native_id, part.agent_native_id) for part in content.links)
+        and all(_fits(part.research_id) for part in content.research_runs)
+    )
+
+
 def _fits(*ids: str | None) -> bool:
     return all(one is None or len(one) <= _MOST_KEY for one in ids)
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _MOST_INDEXED else text[: _MOST_INDEXED - 1] + "…"
+def _cut(text: str, most: int = _MOST_INDEXED) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def add_session(
@@ -184,7 +192,7 @@ def _digest(rows: Sequence[tuple[Any, ...]]) -> str:
     """Return a digest of parts without their owner's ids, which a merge changes; empty for none."""
     if not rows:
         return ""
-    return blake2b(repr([row[2:] for row in rows]).encode(), digest_size=8).hexdigest()
+    return blake2b(orjson.dumps([row[2:] for row in rows]), digest_size=8).hexdigest()
 
 
 def _parts(owner: tuple[UUID, UUID], content: SessionContent) -> dict[str, list[Any]]:

@@ -248,7 +248,7 @@ class SyncQueue:
                 self._lanes.wake(now)
                 jobs = self._lanes.take(
                     live_most=options.live_most,
-                    batch_most=options.batch_most,
+                    batch_most=options.batch_size(lively=self._lanes.is_lively),
                     batch_runs=max(1, options.workers - 1),
                 )
                 if jobs:

@@ -1,11 +1,11 @@
 """What reading one session folder brought, and the second look at it under the lock."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from sessionlib.errors import StateInvalidError, StateUnreadableError
 from sessionlib.state.files import look
 from sessionlib.sync import snapshot
+from sessionlib.sync.places import Place
 from sessionlib.sync.snapshot import Snapshot
 
 
@@ -17,28 +17,36 @@ class Reading:
     torn: bool = False
     unreadable: str | None = None
 
+    @property
+    def size(self) -> int:
+        """How many bytes were read and are kept."""
+        if self.snapshot is None or self.snapshot.state is None:
+            return 0
+        return sum((extra.size for extra in self.snapshot.extras), start=self.snapshot.state.size)
 
-def read(session_dir: Path, *, give_up: bool) -> Reading:
-    """Read a folder; with `give_up` what looks torn is an error like any."""
+
+def read(place: Place, slug: str, *, give_up: bool) -> Reading:
+    """Read a folder, following no link within its workspace; with `give_up` what looks torn is an error."""
     try:
-        return Reading(snapshot.take(session_dir, give_up=give_up))
+        taken = snapshot.take(place.path / slug, beneath=place.workspace_path, give_up=give_up)
+        return Reading(taken)
     except StateInvalidError:
         return Reading(torn=True)
     except StateUnreadableError as error:
         return Reading(unreadable=error.message)
 
 
-def look_again(session_dir: Path, early: Reading, *, give_up: bool) -> Reading:
+def look_again(place: Place, slug: str, early: Reading, *, give_up: bool) -> Reading:
     """Return the early reading if the folder still looks as it was read, else read it anew."""
     if early.torn or early.unreadable is not None:
         return early
     before = early.snapshot.look if early.snapshot is not None else None
     try:
-        now = look(session_dir, before)
+        now = look(place.path / slug, before)
     except StateUnreadableError as error:
         return Reading(unreadable=error.message)
     if now is None and before is None:
         return early
     if now is not None and now.same_inputs(before):
         return early
-    return read(session_dir, give_up=give_up)
+    return read(place, slug, give_up=give_up)

@@ -6,9 +6,9 @@ its workspace is marked missing. When most of a root vanishes at once, that wait
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,32 +19,23 @@ from sessionlib.db.crud import findings, workspaces
 from sessionlib.db.crud.findings import Finding
 from sessionlib.db.crud.workspaces import Root
 from sessionlib.db.engine import Database
-from sessionlib.db.store import Fingerprint
+from sessionlib.db.pictures import CopyState
 from sessionlib.errors import StateNotFoundError, StateUnreadableError
-from sessionlib.models import Workspace, WorkspaceUpdate
+from sessionlib.models import WorkspaceUpdate
 from sessionlib.models.base import utc_now
-from sessionlib.state.files import Look, look
+from sessionlib.state.files import look
 from sessionlib.state.listing import WHOLE_ROOT, Listing, list_sessions
-from sessionlib.sync.looks import load_look
-from sessionlib.sync.mapping import MAPPING_VERSION
+from sessionlib.sync.absences import HELD_LOOKS, Gone, judged
 from sessionlib.sync.mirror import Mirror
+from sessionlib.sync.picture import MASS_FINDING, Picture, StoredRoot, draw
 from sessionlib.sync.places import Place, real_name, stored_name
 from sessionlib.sync.ticket import Ticket
 
 _LOG = logging.getLogger("sessionlib.sync")
 
-CONFIRM_AFTER = timedelta(seconds=5)
-"""Time between the two looks that make a tombstone; an atomic replace or a checkout is over by then."""
-
-MASS_LEAST = 10
-MASS_SHARE = 0.5
-"""More than ten and more than half of a root vanishing at once is held back."""
-
 T = TypeVar("T")
 
-_HELD = 2
 _CHUNK = 200
-MASS_FINDING = "mass_vanish"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +67,6 @@ class Report:
     problems: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Gone:
-    """Absent copies, by what is to be done about them; those waiting were held back and are not due yet."""
-
-    first: list[str] = field(default_factory=list)
-    confirmed: list[str] = field(default_factory=list)
-    held: list[str] = field(default_factory=list)
-    waiting: list[str] = field(default_factory=list)
-    young: list[str] = field(default_factory=list)
-
-
 class Reconciler:
     """Compares places with the database and mends the difference.
 
@@ -110,62 +90,106 @@ class Reconciler:
         self._submit = submit
         self._now = now
 
-    def reconcile(self, place: Place, *, accept_missing: bool = False) -> Report:
-        """Compare one place; what differs is queued, and counted by the report's ticket.
-
-        Args:
-            place: A sessions root.
-            accept_missing: Believe a mass disappearance without another confirmation.
+    def picture(self, places: Sequence[Place]) -> Picture:
+        """Read what is stored of some places, for comparing many of them at little cost each.
 
         Raises:
             DatabaseError: The database does not answer.
         """
         with self._database.read() as connection:
-            stored = store.fingerprints(connection, place.project_id, place.workspace_id, place.root)
-            roots = workspaces.roots_of(connection, place.workspace_id)
-            workspace = workspaces.get(connection, place.workspace_id)
-            is_held = _is_held(connection, place)
-        root = roots.get(place.root)
-        known = {real_name(slug): load_look(fingerprint) for slug, fingerprint in stored.items()}
+            return draw(connection, places)
+
+    def reconcile(
+        self, place: Place, *, accept_missing: bool = False, picture: Picture | None = None
+    ) -> Report:
+        """Compare one place; what differs is queued, and counted by the report's ticket.
+
+        Args:
+            place: A sessions root.
+            accept_missing: Believe a mass disappearance without another confirmation.
+            picture: What was stored a moment ago. When the place is as the picture shows it, the database is
+                not asked again; when something seems to be gone or the root is another one, it is.
+
+        Raises:
+            RecordNotFoundError: The workspace is not registered any more.
+            DatabaseError: The database does not answer.
+        """
+        if picture is not None and not accept_missing:
+            report = self._glance(place, picture.take(place))
+            if report is not None:
+                return report
+        with self._database.read() as connection:
+            stored = draw(connection, [place]).take(place) or StoredRoot()
+            if stored.state is None:
+                workspaces.get(connection, place.workspace_id)
+        return self._reconcile(place, stored, accept_missing=accept_missing)
+
+    def _glance(self, place: Place, stored: StoredRoot | None) -> Report | None:
+        """Compare a place with a picture of it; None when nothing less than what is stored now will do."""
+        if stored is None or stored.state is None or stored.is_held:
+            return None
         try:
-            listing = list_sessions(place.path, known)
+            listing = list_sessions(place.path, stored.looks, beneath=place.workspace_path)
         except StateNotFoundError:
-            self._root_missing(place, roots, workspace)
+            return Report(place, missing=True) if stored.state.is_settled_missing else None
+        if not stored.state.is_settled_at(listing.identity):
+            return None
+        if listing.is_whole and _absent(listing, stored):
+            return None
+        return self._queued(place, listing, stored)
+
+    def _reconcile(self, place: Place, stored: StoredRoot, *, accept_missing: bool) -> Report:
+        state = stored.state
+        try:
+            listing = list_sessions(place.path, stored.looks, beneath=place.workspace_path)
+        except StateNotFoundError:
+            self._root_missing(place)
             return Report(place, missing=True)
-        # A folder that cannot be looked at is not gone; only a root that cannot be listed hides others.
-        is_whole = not any(name == WHOLE_ROOT for name, _ in listing.problems)
         if listing.identity is None:
             return Report(place, complete=False, problems=listing.problems)
-        if _looks_unmounted(listing, root, stored):
-            self._root_missing(place, roots, workspace)
+        if _looks_unmounted(listing, stored):
+            self._root_missing(place)
             return Report(place, missing=True)
-        self._root_there(place, root, workspace, listing.identity)
-        ticket = self._submit(place.path / slug for slug in _changed(listing, stored, known))
-        gone = _Gone()
-        if is_whole:
-            gone = self._gone(listing, stored, accept_missing=accept_missing)
-            self._record(place, gone, stored, is_held=is_held)
-        return Report(
-            place,
-            total=len(listing.sessions),
-            ticket=ticket,
+        if state is None or not state.is_settled_at(listing.identity):
+            self._root_there(place, listing.identity)
+        report = self._queued(place, listing, stored)
+        if not listing.is_whole:
+            return report
+        absent = _absent(listing, stored)
+        gone = judged(absent, len(stored), self._now(), accept_missing=accept_missing)
+        self._record(place, gone, stored)
+        return replace(
+            report,
             absent=len(gone.first),
             unconfirmed=len(gone.first) + len(gone.young),
             tombstoned=len(gone.confirmed),
             held=len(gone.held),
-            complete=is_whole,
+        )
+
+    def _queued(self, place: Place, listing: Listing, stored: StoredRoot) -> Report:
+        """Queue what differs; return the report of a place from which nothing has gone."""
+        changed = _changed(listing, stored)
+        return Report(
+            place,
+            total=len(listing.sessions),
+            ticket=self._submit(place.path / slug for slug in changed) if changed else Ticket(0),
+            # A folder that cannot be looked at is not gone; only a root that cannot be listed hides others.
+            complete=listing.is_whole,
             problems=listing.problems,
         )
 
     # --- the root itself -----------------------------------------------------------------------
 
-    def _root_missing(self, place: Place, roots: Mapping[str, Root], workspace: Workspace) -> None:
+    def _root_missing(self, place: Place) -> None:
         """Mark a root missing, and its workspace when it was the last one that was there.
 
         The sessions are settled after the mark, because which copy they show depends on it; until that is
         done the root counts as not reconciled, so that whoever is killed in between is followed by one who
         does it all.
         """
+        with self._database.read() as connection:
+            roots = workspaces.roots_of(connection, place.workspace_id)
+            workspace = workspaces.get(connection, place.workspace_id)
         root = roots.get(place.root)
         if root is None:
             return
@@ -185,23 +209,17 @@ class Reconciler:
             extra={"event": "workspace.missing", "fields": {"path": stored_name(str(place.path))}},
         )
 
-    def _root_there(
-        self, place: Place, root: Root | None, workspace: Workspace, identity: tuple[int, int]
-    ) -> None:
+    def _root_there(self, place: Place, identity: tuple[int, int]) -> None:
         """Note that a root is there, by which identity, and settle its sessions if it was missing."""
-        was_missing = workspace.missing_since is not None or (
-            root is not None and root.missing_since is not None
-        )
-        is_settled = root is not None and root.reconciled_at is not None
-        if is_settled and not was_missing and root is not None and (root.dev, root.inode) == identity:
-            return
         seen = Root(place.project_id, place.workspace_id, place.root, *identity, None, None)
         with self._database.write() as connection:
+            root = workspaces.roots_of(connection, place.workspace_id).get(place.root)
+            workspace = workspaces.get(connection, place.workspace_id)
             if workspace.missing_since is not None:
                 workspaces.change(connection, place.workspace_id, WorkspaceUpdate(missing_since=None))
             workspaces.put_root(connection, seen)
         self._settle_root(place, seen)
-        if was_missing:
+        if workspace.missing_since is not None or (root is not None and root.missing_since is not None):
             _LOG.info(
                 "workspace is back",
                 extra={"event": "workspace.back", "fields": {"path": stored_name(str(place.path))}},
@@ -220,44 +238,19 @@ class Reconciler:
 
     # --- absent copies -------------------------------------------------------------------------
 
-    def _gone(self, listing: Listing, stored: dict[str, Fingerprint], *, accept_missing: bool) -> _Gone:
-        now = self._now()
-        there = {stored_name(slug) for slug in (*listing.sessions, *dict(listing.problems))}
-        live = [fingerprint for fingerprint in stored.values() if fingerprint.missing_since is None]
-        absent = [fingerprint for fingerprint in live if fingerprint.slug not in there]
-        gone = _Gone()
-        for fingerprint in absent:
-            if fingerprint.absent_since is None:
-                gone.first.append(fingerprint.slug)
-            elif now - fingerprint.absent_since >= CONFIRM_AFTER:
-                gone.confirmed.append(fingerprint.slug)
-            elif fingerprint.absent_looks < _HELD:
-                gone.young.append(fingerprint.slug)
-            elif accept_missing:
-                # Two looks five seconds apart came before it was held back.
-                gone.confirmed.append(fingerprint.slug)
-            else:
-                gone.waiting.append(fingerprint.slug)
-        # All that are absent count, confirmed or not: a disk may take its time to vanish.
-        if accept_missing or not _is_mass(len(absent), len(live)):
-            return gone
-        doubtful = [slug for slug in gone.confirmed if stored[slug].absent_looks < _HELD]
-        sure = [slug for slug in gone.confirmed if stored[slug].absent_looks >= _HELD]
-        return replace(gone, confirmed=sure, held=doubtful)
-
-    def _record(self, place: Place, gone: _Gone, stored: dict[str, Fingerprint], *, is_held: bool) -> None:
+    def _record(self, place: Place, gone: Gone, stored: StoredRoot) -> None:
         now = self._now()
         for chunk in _chunks(gone.first):
             with self._database.write() as connection:
                 self._note(connection, place, chunk, looks=1, since=now)
         for chunk in _chunks(gone.held):
             with self._database.write() as connection:
-                self._note(connection, place, chunk, looks=_HELD, since=now)
+                self._note(connection, place, chunk, looks=HELD_LOOKS, since=now)
         if gone.held:
             self._report_mass(place, len(gone.held), len(stored))
         for chunk in _chunks(gone.confirmed):
             self._tombstone(place, chunk)
-        if is_held and not (gone.held or gone.waiting):
+        if stored.is_held and not (gone.held or gone.waiting):
             # All are confirmed or there again.
             with self._database.write() as connection:
                 subject = stored_name(str(place.path))
@@ -295,7 +288,7 @@ class Reconciler:
             # Under the lock, once more: a folder that came back meanwhile is not gone.
             gone = [slug for slug, name in names.items() if _is_gone(place.path / name)]
             keys = [(place.project_id, place.workspace_id, place.root, slug) for slug in gone]
-            store.set_absence(connection, keys, looks=_HELD, since=now, missing_since=now)
+            store.set_absence(connection, keys, looks=HELD_LOOKS, since=now, missing_since=now)
             self._mirror.settle_in(connection, place.project_id, ids)
 
 
@@ -306,43 +299,33 @@ def _is_gone(session_dir: Path) -> bool:
         return False
 
 
-def _is_held(connection: Connection, place: Place) -> bool:
-    """Tell whether an operator was told that a disappearance from this root is held back."""
-    subject = stored_name(str(place.path))
-    return any(
-        found.kind == MASS_FINDING and found.subject == subject for found in findings.listed(connection)
-    )
-
-
-def _looks_unmounted(listing: Listing, root: Root | None, stored: dict[str, Fingerprint]) -> bool:
+def _looks_unmounted(listing: Listing, stored: StoredRoot) -> bool:
     """Tell whether an empty folder of another file system stands where the sessions were."""
-    if root is None or listing.sessions or listing.pending or listing.identity is None:
+    if stored.state is None or listing.sessions or listing.pending or listing.identity is None:
         return False
-    live = any(fingerprint.missing_since is None for fingerprint in stored.values())
-    return live and listing.identity[0] != root.dev
+    return len(stored) > 0 and listing.identity[0] != stored.state.dev
 
 
-def _changed(listing: Listing, stored: dict[str, Fingerprint], known: dict[str, Look]) -> list[str]:
+def _changed(listing: Listing, stored: StoredRoot) -> list[str]:
     """Return the folders whose row must be written, or at least looked at, again.
 
     Those that cannot be looked at are among them: the reason belongs on their row.
     """
     changed = [name for name, _ in listing.problems if name != WHOLE_ROOT]
-    for slug, seen in listing.sessions.items():
-        row = stored.get(stored_name(slug))
-        if (
-            row is None
-            or row.mapping_version != MAPPING_VERSION
-            or row.absent_looks
-            or row.missing_since is not None
-            or not seen.same_inputs(known[slug])
-        ):
-            changed.append(slug)
+    looks = stored.looks
+    for name, seen in listing.sessions.items():
+        known = looks.get(name)
+        # Mostly the very same object, see `list_sessions`.
+        if seen is not known and not seen.same_inputs(known):
+            changed.append(name)
     return changed
 
 
-def _is_mass(count: int, live: int) -> bool:
-    return count > MASS_LEAST and count > live * MASS_SHARE
+def _absent(listing: Listing, stored: StoredRoot) -> dict[str, CopyState | None]:
+    """Return the copies that a whole listing does not show, by slug; None for what was there last time."""
+    there = listing.sessions.keys() | dict(listing.problems).keys()
+    absent: dict[str, CopyState | None] = {stored_name(name): None for name in stored.looks.keys() - there}
+    return absent | {copy.slug: copy for name, copy in stored.odd.items() if name not in there}
 
 
 def _chunks(items: Sequence[T]) -> Iterable[Sequence[T]]:

@@ -8,23 +8,25 @@ level, the remote's URL, else the path on this host. A git top level that lies i
 import logging
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from threading import Lock
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from sessionlib.db import store
+from sessionlib.db import pictures, store
 from sessionlib.db.crud import hosts, projects, workspaces
-from sessionlib.db.crud.workspaces import Root
+from sessionlib.db.crud.workspaces import Root, RootPlace
 from sessionlib.db.engine import Database
 from sessionlib.errors import StateNotFoundError
 from sessionlib.models import ProjectCreate, Workspace, WorkspaceCreate, WorkspaceUpdate
-from sessionlib.state.checkout import Checkout, find_checkout
+from sessionlib.state.checkout import find_checkout
 from sessionlib.state.looks import signed64
+from sessionlib.sync.folders import Folder, folder_at, is_folder, located, owner_of, root_in
 from sessionlib.sync.places import Place, real_name, stored_name
+from sessionlib.sync.registry import Registry
 
 _LOG = logging.getLogger("sessionlib.sync")
 
@@ -34,17 +36,6 @@ class Host:
     """The machine we run on."""
 
     host_id: UUID
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Folder:
-    """A workspace's folder as it is now, and the keys its project may be known by, best first."""
-
-    path: Path
-    dev: int
-    inode: int
-    aliases: tuple[str, ...]
     name: str
 
 
@@ -80,18 +71,48 @@ class Registrar:
     def _looked_up(self, sessions_path: Path) -> Place:
         before = self._forgotten
         place = self._register(sessions_path)
+        self._keep({sessions_path: place}, before)
+        return place
+
+    def _keep(self, found: Mapping[Path, Place], before: int) -> None:
+        """Keep what was found, unless something was forgotten since `before`."""
+        paths = {place.workspace_id: place.workspace_path for place in found.values()}
+        owners = {place.workspace_path: place.workspace_id for place in found.values()}
         with self._lock:
-            # What was cached of the place where the workspace was before, or of another one in its place, no
+            # What was cached of the place where a workspace was before, or of another one in its place, no
             # longer holds.
             self._places = {
                 path: known
                 for path, known in self._places.items()
-                if (known.workspace_id == place.workspace_id)
-                == (known.workspace_path == place.workspace_path)
+                if paths.get(known.workspace_id, known.workspace_path) == known.workspace_path
+                and owners.get(known.workspace_path, known.workspace_id) == known.workspace_id
             }
             if self._forgotten == before:
-                self._places[sessions_path] = place
-        return place
+                self._places |= found
+
+    def look_up(self, sessions_paths: Iterable[Path]) -> None:
+        """Look many sessions roots up at once: those that lie as they are registered cost two queries in all.
+
+        The others are left to `place_of`.
+
+        Raises:
+            DatabaseError: The database does not answer.
+        """
+        wanted = [path for path in sessions_paths if path not in self._places]
+        if not wanted:
+            return
+        with self._registering:
+            before = self._forgotten
+            with self._database.read() as connection:
+                rows = workspaces.registered(connection, self._host.host_id)
+            registry = Registry(self._host.host_id, rows)
+            found = {path: placed for path in wanted if (placed := registry.find(path)) is not None}
+            with self._database.read() as connection:
+                wanted_aliases = {alias for placed in found.values() for alias in placed.aliases}
+                aliases = projects.aliases_among(connection, wanted_aliases)
+            self._keep(
+                {path: one.place for path, one in found.items() if aliases.issuperset(one.aliases)}, before
+            )
 
     def known(self, sessions_path: Path) -> Place | None:
         """Return the place of a sessions root if it has been looked up, without asking the database."""
@@ -109,21 +130,29 @@ class Registrar:
             else:
                 self._places.pop(sessions_path, None)
 
-    def places(self) -> list[Place]:
-        """Return every sessions root that is registered on this host, whether its folder is there or not."""
+    def places(self, *, near: Path | None = None, project_id: UUID | None = None) -> list[Place]:
+        """Return the sessions roots that are registered on this host, whether their folders are there or not.
+
+        Args:
+            near: Only those below this path, or of the workspaces that hold it; absolute, without links.
+            project_id: Only those of this project.
+
+        Raises:
+            DatabaseError: The database does not answer.
+        """
         with self._database.read() as connection:
             known = workspaces.roots_of_host(connection, self._host.host_id)
-        found = []
-        for at in known:
-            path = Path(real_name(at.path))
-            found.append(Place(at.project_id, at.workspace_id, path, at.root, path / real_name(at.root)))
-        return found
+        return [
+            _place_at(at)
+            for at in known
+            if (near is None or _is_near(at, near)) and project_id in (None, at.project_id)
+        ]
 
     def registered_paths(self) -> list[Path]:
         """Return the workspaces of this host that a person registered."""
         with self._database.read() as connection:
-            known = workspaces.of_host(connection, self._host.host_id)
-        return [_path(workspace) for workspace in known if workspace.registered]
+            paths = workspaces.paths_registered(connection, self._host.host_id)
+        return [Path(real_name(path)) for path in paths]
 
     def register_project(self, path: Path) -> Workspace:
         """Register a folder as a workspace because a person asked for it, wherever it lies.
@@ -132,7 +161,8 @@ class Registrar:
             StateNotFoundError: There is no such folder.
             DatabaseError: The database does not answer.
         """
-        folder = self._folder(path.resolve(), find_checkout(path.resolve()), explicit=True)
+        real = path.resolve()
+        folder = folder_at(self._host.host_id, real, find_checkout(real), explicit=True)
         with self._database.write() as connection:
             hosts.ensure(connection, self._host.host_id, self._host.name)
             workspace = self._workspace(connection, folder)
@@ -144,19 +174,19 @@ class Registrar:
         return workspace
 
     def _register(self, sessions_path: Path) -> Place:
-        real = sessions_path.resolve()
-        try:
-            seen = real.stat()
-        except OSError as error:
-            known = next((place for place in self.places() if place.path == real), None)
-            if known is not None:
-                return known
-            raise StateNotFoundError(f"no folder {sessions_path}", session_dir=sessions_path) from error
+        real, seen = located(sessions_path)
+        if seen is None:
+            gone = next((place for place in self.places(near=real) if place.path == real), None)
+            if gone is not None:
+                return gone
+            raise StateNotFoundError(f"no folder {sessions_path}", session_dir=sessions_path)
         with self._database.write() as connection:
             hosts.ensure(connection, self._host.host_id, self._host.name)
-            folder = self._owner(connection, real)
+            above = [stored_name(str(path)) for path in (real, *real.parents)]
+            known = workspaces.paths_among(connection, self._host.host_id, above)
+            folder = owner_of(self._host.host_id, real, lambda path: stored_name(str(path)) in known)
             workspace = self._workspace(connection, folder)
-            root = stored_name(PurePath(os.path.relpath(real, folder.path)).as_posix())
+            root = root_in(folder, real)
             place = Place(workspace.project_id, workspace.workspace_id, folder.path, root, real)
             # Of a root that is known, the reconcile compares the identity: it tells an unmounted disk.
             if root not in workspaces.roots_of(connection, workspace.workspace_id):
@@ -166,46 +196,9 @@ class Registrar:
                 )
         return place
 
-    def _owner(self, connection: Connection, sessions_path: Path) -> _Folder:
-        """Decide which folder is the workspace of a sessions root."""
-        checkout = find_checkout(sessions_path)
-        registered = [
-            _path(workspace)
-            for workspace in workspaces.of_host(connection, self._host.host_id)
-            if sessions_path.is_relative_to(_path(workspace))
-        ]
-        longest = max(registered, key=lambda path: len(path.parts), default=None)
-        if longest is not None and longest.is_dir():
-            inside = (
-                checkout is not None and checkout.path != longest and checkout.path.is_relative_to(longest)
-            )
-            if not inside:
-                return self._folder(longest, find_checkout(longest), explicit=True)
-        if checkout is not None:
-            return self._folder(checkout.path, checkout)
-        return self._folder(_project_dir(sessions_path), None)
-
-    def _folder(self, path: Path, checkout: Checkout | None, *, explicit: bool = False) -> _Folder:
-        try:
-            seen = path.stat()
-        except OSError as error:
-            raise StateNotFoundError(f"no folder {path}", session_dir=path) from error
-        aliases = [f"path:{self._host.host_id}:{stored_name(str(path))}"]
-        name = path.name
-        if checkout is not None and (checkout.path == path or not explicit):
-            aliases.append(f"git:{self._host.host_id}:{stored_name(str(checkout.common_dir))}")
-            if checkout.remote_url:
-                aliases.append(f"remote:{checkout.remote_url}")
-                name = checkout.remote_url.rsplit("/", 1)[-1] or name
-            elif checkout.main_path is not None:
-                name = checkout.main_path.name
-        # The root folder of a container has no name.
-        name = stored_name(name) or "root"
-        return _Folder(path, signed64(seen.st_dev), signed64(seen.st_ino), tuple(aliases), name)
-
-    def _workspace(self, connection: Connection, folder: _Folder) -> Workspace:
-        known = workspaces.of_host(connection, self._host.host_id)
+    def _workspace(self, connection: Connection, folder: Folder) -> Workspace:
         text = stored_name(str(folder.path))
+        known = workspaces.alike(connection, self._host.host_id, text, folder.dev, folder.inode)
         here = next((workspace for workspace in known if workspace.path == text), None)
         if here is None:
             here = self._moved(connection, known, folder)
@@ -221,7 +214,7 @@ class Registrar:
         projects.add_aliases(connection, here.project_id, folder.aliases)
         return here
 
-    def _new_workspace(self, connection: Connection, folder: _Folder, text: str) -> Workspace:
+    def _new_workspace(self, connection: Connection, folder: Folder, text: str) -> Workspace:
         project_id = projects.by_alias(connection, folder.aliases)
         if project_id is None:
             # The last key is the most portable one: the remote's URL, else git's folder, else the path.
@@ -243,7 +236,7 @@ class Registrar:
             ),
         )
 
-    def _moved(self, connection: Connection, known: list[Workspace], folder: _Folder) -> Workspace | None:
+    def _moved(self, connection: Connection, known: list[Workspace], folder: Folder) -> Workspace | None:
         """Return the workspace this folder was before it moved, or None.
 
         The folder's inode must be the same, the old path must not hold it any more, and a session of the
@@ -253,7 +246,7 @@ class Registrar:
             if (workspace.dev, workspace.inode) != (folder.dev, folder.inode):
                 continue
             old = _path(workspace)
-            if _is_folder(old, workspace.dev, workspace.inode):
+            if is_folder(old, workspace.dev, workspace.inode):
                 # The same folder by another spelling: a file system that ignores case, or a bind mount.
                 return workspace
             if not self._holds_its_sessions(connection, workspace, folder.path):
@@ -263,7 +256,7 @@ class Registrar:
         return None
 
     def _moved_back(
-        self, connection: Connection, known: list[Workspace], here: Workspace, folder: _Folder
+        self, connection: Connection, known: list[Workspace], here: Workspace, folder: Folder
     ) -> Workspace | None:
         """Return the workspace of another project that has come to this registered path, or None.
 
@@ -294,7 +287,7 @@ class Registrar:
         """Tell whether a workspace can be registered at a path: it lies there, or nothing does."""
         if not os.path.lexists(path):
             return True
-        return _is_folder(path, workspace.dev, workspace.inode) and self._finds_sessions(
+        return is_folder(path, workspace.dev, workspace.inode) and self._finds_sessions(
             connection, workspace, path
         )
 
@@ -313,18 +306,13 @@ class Registrar:
         self, connection: Connection, workspace: Workspace, *, missing: bool = True
     ) -> dict[str, list[str]]:
         """Return the slugs of the stored copies of a workspace, by root."""
+        stored = pictures.slugs(connection, workspace.project_id, workspace.workspace_id)
         return {
-            root: [
-                slug
-                for slug, copy in store.fingerprints(
-                    connection, workspace.project_id, workspace.workspace_id, root
-                ).items()
-                if missing or copy.missing_since is None
-            ]
+            root: [slug for slug, is_missing in stored.get(root, ()) if missing or not is_missing]
             for root in workspaces.roots_of(connection, workspace.workspace_id)
         }
 
-    def _note_move(self, connection: Connection, workspace: Workspace, folder: _Folder) -> None:
+    def _note_move(self, connection: Connection, workspace: Workspace, folder: Folder) -> None:
         _LOG.info(
             "workspace moved",
             extra={
@@ -347,6 +335,21 @@ def slug_of(name: str) -> str:
     return slug[:100] or "project"
 
 
+def _place_at(at: RootPlace) -> Place:
+    path = Path(real_name(at.path))
+    return Place(at.project_id, at.workspace_id, path, at.root, path / real_name(at.root))
+
+
+def _is_near(at: RootPlace, path: Path) -> bool:
+    """Tell by the texts alone, because of many hundreds a few are: making paths of all takes far longer."""
+    wanted, top = _ended(str(path)), _ended(real_name(at.path))
+    return wanted.startswith(top) or f"{top}{real_name(at.root)}/".startswith(wanted)
+
+
+def _ended(path: str) -> str:
+    return path.rstrip("/") + "/"
+
+
 def _path(workspace: Workspace) -> Path:
     return Path(real_name(workspace.path))
 
@@ -357,18 +360,3 @@ def _is_any_there(path: Path, stored: Mapping[str, Sequence[str]]) -> bool:
         for root, slugs in stored.items()
         for slug in slugs
     )
-
-
-def _is_folder(path: Path, dev: int, inode: int) -> bool:
-    try:
-        seen = path.stat()
-    except OSError:
-        return False
-    return (signed64(seen.st_dev), signed64(seen.st_ino)) == (dev, inode)
-
-
-def _project_dir(sessions_path: Path) -> Path:
-    """Return the project folder of a sessions root outside git: above ``agents/sessions``, else above it."""
-    if sessions_path.parent.name == "agents":
-        return sessions_path.parent.parent
-    return sessions_path.parent

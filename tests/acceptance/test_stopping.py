@@ -1,5 +1,6 @@
 """The real daemon is told to stop at any moment: it leaves in time, with 0, and nothing is lost."""
 
+import os
 import random
 import signal
 import time
@@ -21,6 +22,11 @@ SESSIONS = 100
 DEADLINE = 2.0
 LATE = 0.7
 """Seconds that a busy machine may add to what is promised."""
+
+
+def late() -> float:
+    """Return what a stop may take beyond its deadline: more where many wait for each core of this machine."""
+    return LATE * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 class World:
@@ -146,7 +152,7 @@ def test_at_any_moment_it_leaves_in_time_and_nothing_is_lost(world: World, wait_
         name = moment.__name__
         said = world.daemon.log[world.log_from :]
         assert code == 0, f"{name}: {said}"
-        assert seconds < most + LATE, f"{name}: {said}"
+        assert seconds < most + late(), f"{name}: {said}"
         assert "Traceback" not in said
         took[name] = max(seconds, took.get(name, 0.0))
         world.proxy.set("pass")
@@ -167,7 +173,7 @@ def test_each_next_start_mirrors_what_was_left(world: World, wait_until: Wait) -
     code, seconds = world.stop()
     said = world.daemon.log[world.log_from :]
     assert code == 0
-    assert seconds < DEADLINE + 1.0 + LATE
+    assert seconds < DEADLINE + 1.0 + late()
     assert "the next start mirrors what is left" in said
     assert not world.mirrored()
     world.proxy.set("pass")
@@ -188,7 +194,7 @@ def test_a_second_term_leaves_at_once(world: World, wait_until: Wait) -> None:
     world.wait_for("event=sessiond.stopping ")
     code, seconds = world.stop()
     assert code == 143
-    assert seconds < 0.5 + LATE
+    assert seconds < 0.5 + late()
     world.proxy.set("pass")
     world.start()
     wait_until(world.mirrored, "everything to be mirrored", seconds=60)
@@ -204,12 +210,12 @@ def test_without_its_database_it_leaves_promptly(world: World, wait_until: Wait)
     world.wait_for("event=db.down ")
     code, seconds = world.stop()
     assert code == 0
-    assert seconds < 1.5 + LATE
+    assert seconds < 1.5 + late()
     world.start(ready=False)
     world.wait_for("event=db.down ")
     code, seconds = world.stop()
     assert code == 0
-    assert seconds < 1.0 + LATE
+    assert seconds < 1.0 + late()
     world.proxy.set("pass")
     world.start()
     wait_until(world.mirrored, "everything to be mirrored", seconds=60)

@@ -51,8 +51,8 @@ def test_a_folder_that_cannot_be_listed_is_named(
     """Lost events that cannot be made good are a reason that says which folder is to be mended."""
     real = fresh.runtime.reconcile
 
-    def unlisted(path: Path, *, accept_missing: bool = False) -> Report:
-        return Report(real(path, accept_missing=accept_missing).place, complete=False)
+    def unlisted(path: Path, **more: Any) -> Report:
+        return Report(real(path, **more).place, complete=False)
 
     monkeypatch.setattr(fresh.runtime, "reconcile", unlisted)
     fresh.watcher._distrust("overflow", None)
@@ -117,7 +117,7 @@ def test_a_registered_project_that_cannot_be_searched_spoils_no_round(
             raise StateUnreadableError("cannot look: Permission denied", session_dir=path)
         return sessions_roots_of(path, options)
 
-    monkeypatch.setattr("sessiond.parts.sessions_roots_of", closed)
+    monkeypatch.setattr("sessiond.discovery.sessions_roots_of", closed)
     rows = fresh.rescans.ask(Target()).result(20)
     assert [row.sessions for row in rows] == [3]
     wait_until(lambda: not fresh.board.health().reasons)

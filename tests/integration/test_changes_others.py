@@ -7,9 +7,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -130,6 +132,25 @@ def test_an_announcer_that_fails(world: World, root: Path, wait_until: Wait, cap
     changes.stop()
     assert sorted(entry.change.slug for entry in heard) == ["one", "two"]
     assert "feed.failed" in [getattr(record, "event", "") for record in caplog.records]
+
+
+def test_a_round_over_many_roots_is_one_look(world: World, root: Path, wait_until: Wait) -> None:
+    """After a round all sessions are looked through once, not once a root; what others wrote is found."""
+    heard: list[Entry] = []
+    feed = Feed()
+    feed.subscribe(heard.append)
+    changes = Changes(world.database, feed, host_id=HERE, started_at=world.clock(), gather=0.5)
+    changes.start()
+    world.sync(builders.make_session(root, "one", builders.v2()))
+    place = world.place(root)
+    with mirrors.counted(world.database) as sent:
+        for number in range(50):
+            changes.reconciled(replace(place, project_id=UUID(int=number)))
+        changes.reconciled(place)
+        wait_until(lambda: heard and not changes.pending and changes.progress().holding_since is None)
+    changes.stop()
+    assert [entry.change.slug for entry in heard] == ["one"]
+    assert sum("missing_since >" in statement for statement in sent) == 1
 
 
 def test_ringing_never_waits(world: World, root: Path, wait_until: Wait) -> None:

@@ -175,15 +175,20 @@ def test_a_daemon_that_was_killed_is_told_from_one_that_stopped(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its last words are those of a running one; one that is about to listen is named with its process."""
-    # Not this process: the checkout's folder, and so its command line, may be named like the daemon.
-    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, cwd="/") as other:
+    # A program of a like name, that has the number of the daemon before.
+    named_like_it = [sys.executable, "-c", "print(flush=True); input()", "sessiond"]
+    with subprocess.Popen(named_like_it, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         leave(folder, pid=other.pid)
         code, out, _ = run(capsys, "--brief")
         told = ["not running", " it ended without a word, and was ready 5 min ago"]
         assert (code, out.split(";")[:2]) == (3, told)
         other.kill()
-    named_like_it = [sys.executable, "-c", "print(flush=True); input()", "sessiond"]
-    with subprocess.Popen(named_like_it, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    holding = (
+        "from pathlib import Path; from sessiond.lock import InstanceLock\n"
+        f"with InstanceLock(Path({str(folder)!r})): print(flush=True); input()"
+    )
+    command = [sys.executable, "-c", holding]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
         leave(folder, pid=process.pid, state="starting", as_of=None)
@@ -286,10 +291,12 @@ def test_a_broken_configuration_is_78(
 
 
 def test_usage_errors_are_2(capsys: pytest.CaptureFixture[str]) -> None:
-    """A mistyped option is refused with the usage of the verb."""
+    """A mistyped option is refused with the nearest one."""
     code, out, err = run(capsys, "--breif")
     assert (code, out) == (2, "")
-    assert "usage: sessionctl status" in err
+    assert err == (
+        "sessionctl: unrecognized arguments: --breif\n  hint: did you mean: `sessionctl status --brief`?\n"
+    )
     assert run(capsys, "--wait", "soon")[0] == 2
 
 

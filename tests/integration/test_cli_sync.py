@@ -11,7 +11,7 @@ from sessionlib.cli.verbs import sync
 from sessionlib.db.engine import Database
 from sessionlib.errors import DatabaseUnavailableError
 from sessionlib.state.scan import Listing
-from sessionlib.sync import reconcile
+from sessionlib.sync import absences, reconcile
 from sessionlib.sync.mirror import Mirror
 from tests import builders
 from tests.ctl import Ctl, bare_ctl_fixture, ctl_fixture, mirrored_fixture  # noqa: F401 - fixtures
@@ -20,7 +20,7 @@ from tests.ctl import Ctl, bare_ctl_fixture, ctl_fixture, mirrored_fixture  # no
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two looks need only a moment between them."""
-    monkeypatch.setattr(reconcile, "CONFIRM_AFTER", reconcile.CONFIRM_AFTER * 0)
+    monkeypatch.setattr(absences, "CONFIRM_AFTER", absences.CONFIRM_AFTER * 0)
     monkeypatch.setattr(sync, "_CONFIRM_AFTER", 0.01)
 
 
@@ -113,10 +113,10 @@ def test_folders_that_cannot_be_listed_end_with_one(mirrored: Ctl, monkeypatch: 
     garden = mirrored.code / "garden/agents/sessions"
     real = reconcile.list_sessions
 
-    def refused(root: Path, *more: Any) -> Any:
+    def refused(root: Path, *more: Any, **options: Any) -> Any:
         if root == garden:
             return Listing({}, (), complete=False, problems=((".", "Permission denied"),), identity=None)
-        return real(root, *more)
+        return real(root, *more, **options)
 
     monkeypatch.setattr(reconcile, "list_sessions", refused)
     said = mirrored("sync", "--json")

@@ -135,7 +135,9 @@ def test_a_wrong_method_names_the_right_ones(home: House, method: str, target: s
     """405 has the Allow header and says the same in words."""
     answer = home.ask(method, target)
     assert (answer.status, answer.headers["Allow"]) == (405, allowed)
-    assert method == "HEAD" or f"takes {allowed}, not {method}" in answer.json["error"]
+    if method != "HEAD":
+        assert f"takes {allowed}, not {method}" in answer.json["error"]
+        assert answer.json["hint"] == f"send {' or '.join(allowed.removesuffix(', HEAD').split(', '))}"
 
 
 def test_head_is_get_without_the_body(home: House) -> None:
@@ -150,20 +152,34 @@ def test_head_is_get_without_the_body(home: House) -> None:
     [
         ("/freshness?max_ago=2", "there is no parameter 'max_ago' here", "did you mean: max_age?"),
         ("/status?pretty=1", "there is no parameter 'pretty' here", "this takes none"),
-        ("/freshness?max_age=2s", 'max_age must be a number from 0 to 86400, not "2s"', None),
-        ("/freshness?max_age=1&max_age=2", "max_age is given more than once", None),
-        ("/sessions?limit=0", 'limit must be a whole number from 1 to 10000, not "0"', None),
-        ("/sessions?missing=perhaps", 'missing must be true or false, not "perhaps"', None),
-        ("/sessions?text=a%00b", 'text must be a text without NUL, not "a\\u0000b"', None),
+        (
+            "/freshness?max_age=2s",
+            'max_age must be a number from 0 to 86400, not "2s"',
+            "send another max_age, or leave it out",
+        ),
+        ("/freshness?max_age=1&max_age=2", "max_age is given more than once", "give it once"),
+        (
+            "/sessions?limit=0",
+            'limit must be a whole number from 1 to 10000, not "0"',
+            "send another limit, or leave it out",
+        ),
+        (
+            "/sessions?missing=perhaps",
+            'missing must be true or false, not "perhaps"',
+            "send another missing, or leave it out",
+        ),
+        (
+            "/sessions?text=a%00b",
+            'text must be a text without NUL, not "a\\u0000b"',
+            "send another text, or leave it out",
+        ),
         ("/events?aftr=1", "there is no parameter 'aftr' here", "did you mean: after?"),
         ("/queries/recent?days=3", "query recent takes no days", "it takes project, limit"),
         ("/queries/commit", "query commit needs sha", "GET /queries/commit?sha=VALUE"),
         ("/queries/commit?sha=xyz", "'xyz' is no commit id", "give 4 to 64 hexadecimal digits"),
     ],
 )
-def test_parameters_that_do_not_fit_are_refused(
-    home: House, target: str, message: str, hint: str | None
-) -> None:
+def test_parameters_that_do_not_fit_are_refused(home: House, target: str, message: str, hint: str) -> None:
     """400 names the parameter, what it must be, and the nearest right one; before any database is asked."""
     answer = home.ask("GET", target)
     assert answer.status == 400
@@ -187,8 +203,11 @@ def test_an_unknown_query_names_the_nearest(home: House) -> None:
         (b"[" * 60_000, "the body is no JSON object", None),
         (b'{"pth": "/p"}', "there is no key 'pth' here", "did you mean: path?"),
         (b'{"wait": 1}', "wait must be true or false, not 1", None),
-        (b'{"path": 5}', "path must be a text without NUL, not 5", None),
-        (b'{"path": "/a\\u0000b"}', 'path must be a text without NUL, not "/a\\u0000b"', None),
+        (b'{"path": 5}', "path must be a path without NUL, not 5", None),
+        (b'{"path": "/a\\u0000b"}', 'path must be a path without NUL, not "/a\\u0000b"', None),
+        (b'{"path": "/\\ud800"}', 'path must be a path of whole characters, not "/\\ud800"', None),
+        (b'{"project": "\\udcff"}', 'project must be a text of whole characters, not "\\udcff"', None),
+        (b'{"path": "/a", "path": "/b"}', "path is given more than once", "give it once"),
         (b'{"timeout": -1}', "timeout must be a number from 0 to 3600, not -1", None),
     ],
 )

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from sessiond.control import admission
 from sessiond.control.server import ControlServer
 from sessionlib.errors import ConfigError
+from tests.conftest import Wait
 from tests.controls import TOKEN, Answer, House, PlayedDaemon, exchanged, house
 
 PAGE = "http://localhost:3000"
@@ -55,6 +57,28 @@ def test_without_the_token_nothing_is_said(home: House, shown: str | None, targe
     assert answer.headers["WWW-Authenticate"] == 'Bearer realm="sessiond"'
     assert answer.json["kind"] == "ControlRefusedError"
     assert TOKEN.encode() not in answer.body
+
+
+def test_who_guesses_is_turned_away_and_the_owner_is_not(
+    home: House, caplog: pytest.LogCaptureFixture, wait_until: Wait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After some wrong tokens the answer is 429, told once in the log; the right token is taken meanwhile."""
+    monkeypatch.setattr(admission, "WRONG_EVERY", 3600.0)
+
+    def guess() -> Answer:
+        return home.ask_tcp("GET", "/status", headers={"Authorization": "Bearer guessed-guessed-guess"})
+
+    found = [guess() for _ in range(admission.WRONG_MOST + 5)]
+    assert [answer.status for answer in found] == [401] * admission.WRONG_MOST + [429] * 5
+    assert found[-1].headers["Retry-After"] == "1"
+    assert found[-1].headers["Connection"] == "close"
+    assert found[-1].json["error"] == "too many wrong tokens have been shown"
+    assert "control.token_file" in found[-1].json["hint"]
+    assert home.ask_tcp("GET", "/status", headers=KNOWN).status == 200
+    assert home.ask_tcp("GET", "/status").status == 401, "who shows none has guessed nothing"
+    assert len([one for one in caplog.records if getattr(one, "event", "") == "control.refused"]) == 1
+    monkeypatch.setattr(admission, "WRONG_EVERY", 0.01)
+    wait_until(lambda: guess().status == 401, "the end of the punishment")
 
 
 def test_writing_needs_the_token(home: House) -> None:

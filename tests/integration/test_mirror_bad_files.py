@@ -104,9 +104,9 @@ def test_a_link_mended_while_it_was_refused_is_found(
     (folder / "state.json").unlink()
     (folder / "state.json").symlink_to(root / "elsewhere.json")
 
-    def mended_meanwhile(*args: Any, real: Callable[..., Any] = snapshot.read_inputs) -> Any:
+    def mended_meanwhile(*args: Any, real: Callable[..., Any] = snapshot.read_inputs, **more: Any) -> Any:
         try:
-            return real(*args)
+            return real(*args, **more)
         finally:
             builders.write_json(folder / "state.json", builders.v2(topic="mended"))
 

@@ -9,7 +9,7 @@ import pytest
 from sessionlib.state import files
 from sessionlib.state.files import look
 from sessionlib.state.manager import StateManager
-from sessionlib.sync import mapping, mirror
+from sessionlib.sync import mapping, task
 from sessionlib.sync.mirror import Outcome
 from tests import builders, mirrors
 from tests.builders import time_of
@@ -108,7 +108,7 @@ def test_a_new_mapping_version_writes_every_row_again(
     """An upgrade that maps differently heals every row, whatever its hashes say."""
     folder = builders.make_session(root, "one")
     world.sync(folder)
-    for module in (mapping, mirror):
+    for module in (mapping, task):
         monkeypatch.setattr(module, "MAPPING_VERSION", 99)
     monkeypatch.setattr(
         mapping, "session_row", lambda *args, real=mapping.session_row: real(*args)._replace(topic="new")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sessionlib.errors import DatabaseUnavailableError, RowRejectedError
-from sessionlib.sync import mapping, mirror
+from sessionlib.sync import mapping, mirror, task
 from sessionlib.sync.mirror import Outcome
 from tests import builders
 from tests.mirrors import World
@@ -76,13 +76,13 @@ def test_a_folder_of_which_nothing_can_be_stored_does_not_stop_its_neighbours(
 ) -> None:
     """Where not even the error can be recorded the others are written, and the outcome says so."""
     folders = [builders.make_session(root, name) for name in ("a", "bad", "c", "d")]
-    real = mirror._Task._file_row
+    real = task.Task._file_row
 
     def unstorable(self: Any, place: Any, slug: str, *args: Any) -> Any:
         row = real(self, place, slug, *args)
         return row._replace(size=1 << 70) if slug == "bad" else row
 
-    monkeypatch.setattr(mirror._Task, "_file_row", unstorable)
+    monkeypatch.setattr(task.Task, "_file_row", unstorable)
     results = world.sync(*folders)
     assert [r.outcome for r in results] == [
         Outcome.WRITTEN,
@@ -105,7 +105,7 @@ def test_an_outage_in_mid_batch_is_no_poison(
         raise next(calls)
 
     world.place(root)
-    monkeypatch.setattr(mirror.store, "write", failing)
+    monkeypatch.setattr(task.store, "write", failing)
     with pytest.raises(DatabaseUnavailableError):
         world.sync(*folders)
     assert world.rows("session_files") == []

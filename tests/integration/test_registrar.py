@@ -10,6 +10,7 @@ import pytest
 
 from sessionlib.db.crud import projects
 from sessionlib.errors import StateNotFoundError
+from sessionlib.sync.folders import folder_at
 from sessionlib.sync.registrar import Host, Registrar, slug_of
 from tests import builders, mirrors
 from tests.mirrors import REMOTE, World, paths, project_at
@@ -180,9 +181,9 @@ def test_a_folder_whose_name_is_not_utf8(world: World, tmp_path: Path) -> None:
     assert world.place(tmp_path / "plain/agents/sessions").workspace_id == place.workspace_id
 
 
-def test_sessions_in_the_root_folder(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sessions_in_the_root_folder() -> None:
     """The root folder of a container has no name and can be a project nevertheless."""
-    folder = world.registrar._folder(Path("/"), None)
+    folder = folder_at(mirrors.HOST.host_id, Path("/"), None)
     assert folder.name == "root"
 
 

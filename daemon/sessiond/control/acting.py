@@ -28,7 +28,7 @@ _SUMMED = (
 )
 
 _RESCAN_KINDS: dict[str, asking.Kind] = {
-    "path": asking.a_text,
+    "path": asking.a_path,
     "project": asking.a_text,
     "accept_missing": asking.a_flag,
     "wait": asking.a_flag,
@@ -72,7 +72,7 @@ def _target(given: dict[str, Any]) -> Target:
 async def add_project(call: Call) -> web.StreamResponse:
     """Register the project at a folder."""
     asking.parameters(call.request, {})
-    given = await asking.body(call.request, {"path": asking.a_text}, call.desk.request_timeout)
+    given = await asking.body(call.request, {"path": asking.a_path}, call.desk.request_timeout)
     if "path" not in given:
         raise RequestError(400, "the path is not there", hint='send {"path": "/folder/of/the/project"}')
     added = await call.desk.work(call.desk.backend.add_project, absolute(given["path"]))

@@ -6,16 +6,27 @@ the Unix socket the kernel has told who connects, and none of this is asked.
 """
 
 import hmac
+import logging
+import time
 from collections.abc import Sequence
 
 from aiohttp import web
 
 from sessiond.control.answers import RequestError
+from sessiond.logs import event
+
+_LOG = logging.getLogger("sessiond.control")
 
 _METHODS = "GET, HEAD, POST"
 _ALLOWED_HEADERS = "Authorization, Content-Type, Last-Event-ID"
 _HTTP_PORT = 80
 _PREFLIGHT_SECONDS = "600"
+
+WRONG_MOST = 10
+"""Wrong tokens in a row that are answered as such."""
+
+WRONG_EVERY = 1.0
+"""Seconds after which one more is."""
 
 
 class Admission:
@@ -30,6 +41,7 @@ class Admission:
     def __init__(self, token: str, origins: Sequence[str], port: int) -> None:
         self._token = token.encode()
         self._origins = frozenset(origin.rstrip("/").lower() for origin in origins)
+        self._wrong = _Wrong()
         names = ("localhost", "127.0.0.1", "[::1]")
         self._hosts = {f"{name}:{port}" for name in names} | (set(names) if port == _HTTP_PORT else set())
 
@@ -78,7 +90,8 @@ class Admission:
         """Tell whether a client has shown the token; False when it has shown none.
 
         Raises:
-            RequestError: 401; it has shown another.
+            RequestError: 401, it has shown another; 429 when that happens too often. The right token is taken
+                at all times: whoever guesses must not lock the owner out.
         """
         shown = request.headers.getall("Authorization", [])
         if not shown:
@@ -87,11 +100,42 @@ class Admission:
         # Both as bytes: compare_digest refuses texts that are not ASCII.
         right = hmac.compare_digest(token.strip().encode(errors="surrogateescape"), self._token)
         if len(shown) != 1 or scheme.lower() != "bearer" or not right:
-            raise unauthorized("this is not the token")
+            raise self._wrong.refusal()
         return True
 
     def _is_allowed(self, origin: str) -> bool:
         return origin.strip().lower() in self._origins
+
+
+class _Wrong:
+    """Counts wrong tokens, and tells a client that goes on and on to stop. Lives on the event loop."""
+
+    def __init__(self) -> None:
+        self._left = float(WRONG_MOST)
+        self._at = time.monotonic()
+        self._is_told = False
+
+    def refusal(self) -> RequestError:
+        """Return the answer to one more."""
+        now = time.monotonic()
+        self._left = min(WRONG_MOST, self._left + (now - self._at) / WRONG_EVERY)
+        self._at = now
+        if self._left >= 1:
+            self._is_told = self._is_told and self._left < WRONG_MOST
+            self._left -= 1
+            return unauthorized("this is not the token")
+        if not self._is_told:
+            self._is_told = True
+            words = "wrong tokens come one after another; they are turned away until that ends"
+            event(_LOG, logging.WARNING, "control.refused", words)
+        return RequestError(
+            429,
+            "too many wrong tokens have been shown",
+            hint="read the token anew from the file that control.token_file names, and wait a second",
+            kind="ControlRefusedError",
+            headers={"Retry-After": "1"},
+            close=True,
+        )
 
 
 def unauthorized(message: str) -> RequestError:

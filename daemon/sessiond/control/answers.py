@@ -19,6 +19,7 @@ from sessionlib.errors import (
     StateLockedError,
     StateNotFoundError,
     UsageError,
+    printable,
 )
 
 RETRY_AFTER = 5
@@ -34,15 +35,28 @@ _STATUSES: tuple[tuple[type[SessionlibError], int], ...] = (
     (DatabaseError, 503),
 )
 _UNAVAILABLE = 503
+_HINTS = {
+    400: "change the request, and send it again",
+    404: "GET /projects and GET /sessions list what there is",
+    409: "ask again in a moment",
+    422: "mend the configuration, and ask again; `sessiond check-config` tells all that is wrong with it",
+    503: "ask again in some seconds; GET /status tells when it can be answered",
+}
+"""What to do about errors of the library that have no hint of their own."""
+
+_TEXT_MOST = 2000
+_UNFORESEEN_HINT = "the daemon's log says more; report it if it happens again"
 
 
 class RequestError(Exception):
     """A request that is answered with an error.
 
+    What the client sent may stand in its texts: characters that are not printable are escaped in them.
+
     Args:
         status: The HTTP status.
         message: One sentence.
-        hint: What the client can do next, or None.
+        hint: What the client can do next.
         kind: The name of an error's class, for programs.
         headers: Further headers of the answer.
         close: True to close the connection behind the answer.
@@ -53,15 +67,15 @@ class RequestError(Exception):
         status: int,
         message: str,
         *,
-        hint: str | None = None,
+        hint: str,
         kind: str = "UsageError",
         headers: Mapping[str, str] | None = None,
         close: bool = False,
     ) -> None:
         super().__init__(message)
         self.status = status
-        self.message = message
-        self.hint = hint
+        self.message = _shown(message)
+        self.hint = _shown(hint)
         self.kind = kind
         self.headers = headers or {}
         self.close = close
@@ -73,7 +87,8 @@ class RequestError(Exception):
         if status is None:
             status = _UNAVAILABLE if error.transient else 500
         headers = {"Retry-After": str(RETRY_AFTER)} if status == _UNAVAILABLE else None
-        return cls(status, error.message, hint=error.hint, kind=type(error).__name__, headers=headers)
+        hint = error.hint or _HINTS.get(status, _UNFORESEEN_HINT)
+        return cls(status, error.message, hint=hint, kind=type(error).__name__, headers=headers)
 
     def body(self) -> bytes:
         """Return the JSON body."""
@@ -86,6 +101,11 @@ class RequestError(Exception):
         if self.close:
             answer.force_close()
         return answer
+
+
+def _shown(text: str) -> str:
+    """Return a text short and on one line, with what terminals obey, or UTF-8 cannot carry, spelled out."""
+    return printable(text if len(text) <= _TEXT_MOST else f"{text[:_TEXT_MOST]}…")
 
 
 def json_answer(body: bytes, *, status: int = 200) -> web.Response:

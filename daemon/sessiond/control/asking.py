@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -24,9 +25,24 @@ _NO = frozenset({"false", "0", "no"})
 
 
 def a_text(value: Any) -> str:
-    """Take a text without NUL, which neither paths nor databases hold."""
+    """Take a text without NUL or half a character, which no database holds."""
     if not isinstance(value, str) or "\x00" in value:
         raise ValueError("a text without NUL")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError("a text of whole characters") from None
+    return value
+
+
+def a_path(value: Any) -> str:
+    r"""Take a text that can name a file; a byte that is no UTF-8 is written ``\udcXX``."""
+    if not isinstance(value, str) or "\x00" in value:
+        raise ValueError("a path without NUL")
+    try:
+        os.fsencode(value)
+    except UnicodeEncodeError:
+        raise ValueError("a path of whole characters") from None
     return value
 
 
@@ -80,7 +96,7 @@ def parameters(request: web.BaseRequest, kinds: Mapping[str, Kind]) -> dict[str,
     for name in given:
         _known(name, kinds, "parameter")
         if len(given.getall(name)) > 1:
-            raise RequestError(400, f"{name} is given more than once")
+            raise _twice(name)
     return {name: taken(name, value, kinds[name]) for name, value in given.items() if value}
 
 
@@ -102,7 +118,12 @@ async def _receive(request: web.BaseRequest, timeout: float) -> bytes:  # noqa: 
     if (request.content_length or 0) > BODY_MOST:
         raise _too_large()
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise RequestError(415, "a compressed body is not understood", close=True)
+        raise RequestError(
+            415,
+            "a compressed body is not understood",
+            hint="send it as it is, without Content-Encoding",
+            close=True,
+        )
     if request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
@@ -110,26 +131,55 @@ async def _receive(request: web.BaseRequest, timeout: float) -> bytes:  # noqa: 
         async with asyncio.timeout(timeout):
             return await request.read()
     except TimeoutError:
-        raise RequestError(408, f"the body did not come within {timeout:g} s", close=True) from None
+        raise RequestError(
+            408,
+            f"the body did not come within {timeout:g} s",
+            hint="send as many bytes as Content-Length says, at once; or raise control.request_timeout",
+            close=True,
+        ) from None
     except web.HTTPRequestEntityTooLarge:
         raise _too_large() from None
     except web.RequestPayloadError:
-        raise RequestError(400, "the body is cut off or malformed", close=True) from None
+        raise RequestError(
+            400,
+            "the body is cut off or malformed",
+            hint="send as many bytes as Content-Length says, or whole chunks",
+            close=True,
+        ) from None
 
 
 def _too_large() -> RequestError:
-    return RequestError(413, f"the body has more than {BODY_MOST} bytes", close=True)
+    return RequestError(
+        413,
+        f"the body has more than {BODY_MOST} bytes",
+        hint="send only the keys that the route takes",
+        close=True,
+    )
+
+
+def _twice(name: str) -> RequestError:
+    return RequestError(400, f"{name[:100]} is given more than once", hint="give it once")
 
 
 def _object(received: bytes) -> dict[str, Any]:
     try:
-        tree = json.loads(received.decode(), parse_constant=_no_number)
+        tree = json.loads(received.decode(), parse_constant=_no_number, object_pairs_hook=_once)
     except (ValueError, RecursionError):
         tree = None
     if not isinstance(tree, dict):
         raise RequestError(
             400, "the body is no JSON object", hint='send an object, such as {"path": "/code"}'
         )
+    return tree
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object; of two values for one key none can be the right one."""
+    tree: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in tree:
+            raise _twice(name)
+        tree[name] = value
     return tree
 
 
@@ -157,4 +207,6 @@ def taken(name: str, value: Any, kind: Kind) -> Any:
     except ValueError as error:
         shown = json.dumps(value)
         shown = shown if len(shown) <= 100 else f"{shown[:100]}…"  # noqa: PLR2004 - enough to know it again
-        raise RequestError(400, f"{name} must be {error}, not {shown}") from None
+        raise RequestError(
+            400, f"{name} must be {error}, not {shown}", hint=f"send another {name}, or leave it out"
+        ) from None

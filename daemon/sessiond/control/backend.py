@@ -67,6 +67,7 @@ class Backend(Protocol):
 
         Raises:
             StateNotFoundError: There is no such folder.
+            UsageError: It cannot be one project.
             DatabaseError: The database does not answer.
         """
         ...

@@ -27,6 +27,19 @@ _LINGER = 2.0
 
 _LOG = logging.getLogger("sessiond.control")
 
+_TOO_LONG = RequestError(
+    431,
+    "a line of the request's head is too long",
+    hint=f"a line may have {LINE_MOST} bytes; send less in the URL and in each header",
+    close=True,
+)
+_NO_REQUEST = RequestError(
+    400,
+    "this is no HTTP request that is understood here",
+    hint=f"send HTTP/1.1, with at most {FIELDS_MOST} headers and either a Content-Length or chunks",
+    close=True,
+)
+
 
 class Connection(web.RequestHandler):
     """A connection of either listener. Lives on the event loop.
@@ -117,10 +130,7 @@ class Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Answer what is no HTTP request; nothing about it is worth a line in the log."""
-        if isinstance(exc, LineTooLong):
-            answer = RequestError(431, "a line of the request's head is too long", close=True).answer()
-        else:
-            answer = RequestError(400, "this is no HTTP request that is understood here", close=True).answer()
+        answer = (_TOO_LONG if isinstance(exc, LineTooLong) else _NO_REQUEST).answer()
         answer.headers.update(self._headers)
         return answer
 

@@ -28,6 +28,8 @@ DEFAULT_WAIT = 10.0
 WORK_MOST = 30.0
 """Seconds that the database has for one request."""
 
+_LATE_HINT = "ask again later, or for less; GET /status tells how the database is"
+
 
 class Desk:
     """What the routes share. Used on the event loop only.
@@ -82,7 +84,7 @@ class Desk:
 
         return await self.work(inside)
 
-    async def ended(self, future: "Future[T]", timeout: float, late: str, hint: str | None = None) -> T:  # noqa: ASYNC109 - the answer at its end is ours
+    async def ended(self, future: "Future[T]", timeout: float, late: str, hint: str = _LATE_HINT) -> T:  # noqa: ASYNC109 - the answer at its end is ours
         """Wait for a future of other threads and return its result; it goes on when the waiting ends.
 
         Raises:

@@ -53,6 +53,8 @@ class _Snapshot(Collector):
         oldest = status.oldest_unsynced_s or 0.0
         yield _gauge("oldest_unsynced_seconds", "How long the oldest known change has been waiting.", oldest)
         yield _counter("overflows", "How often file events were lost.", status.overflows)
+        yield _counter("events", "File events read; our own reading and writing raises none.", status.events)
+        yield _counter("hints", "Folders that file events, or looks, said to look at.", status.hints)
 
     def _queue(self) -> Iterator[Metric]:
         queue = self._status.queue

@@ -89,7 +89,7 @@ async def query(call: Call) -> web.StreamResponse:
     question = named.lookup(call.rest)
     if question is None:
         error = named.unknown(call.rest[:100], "GET /queries")
-        raise RequestError(404, error.message, hint=error.hint)
+        raise RequestError(404, error.message, hint=error.hint or "GET /queries lists them")
     given = asking.parameters(call.request, _OPTION_KINDS | AGE_KINDS)
     options = {name: value for name, value in given.items() if name not in AGE_KINDS}
     named.check(question, options, str, f"GET /queries/{question.name}?{question.needs}=VALUE")

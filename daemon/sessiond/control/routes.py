@@ -98,6 +98,7 @@ def handler_of(route: Route, method: str) -> Handler:
         raise RequestError(
             405,
             f"{route.name} takes {route.allowed}, not {method[:20]}",
+            hint=f"send {' or '.join(route.methods)}",
             headers={"Allow": route.allowed},
         )
     return handler

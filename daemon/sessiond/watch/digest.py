@@ -32,11 +32,13 @@ class Digest:
 
     Attributes:
         overflow: The kernel dropped events after this batch.
+        events: How many the kernel had to tell.
         doubtful: Trees that may not fit the disk any more, with the reason to give for what is found there.
     """
 
     def __init__(self, watches: Watches, rings: Rings) -> None:
         self.overflow = False
+        self.events = 0
         self.doubtful: dict[Owner, str] = {}
         self._watches = watches
         self._rings = rings
@@ -46,11 +48,13 @@ class Digest:
         """Read a batch, ring for what changed, watch what is new."""
         behind, rings = self._watches.behind, self._rings
         for wd, mask, name in events_in(batch):
+            self.events += 1
             if name in _BELLS:
                 for folder in behind(wd):
                     if folder.bell is not None:
                         rings.session(folder.bell)
-            elif mask & _STRUCTURAL:
+            # Not instead: a session, a project or a run may be called like that, too.
+            if mask & _STRUCTURAL:
                 self._structural(wd, mask, name)
             elif mask & IN_Q_OVERFLOW:
                 self.overflow = True

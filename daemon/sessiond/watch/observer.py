@@ -83,6 +83,8 @@ class SessionObserver(BaseObserver):
         self.last_event_at: datetime | None = None
         self.busy_since: float | None = None
         """Monotonic time since which events are read and not all passed on yet; None while it waits."""
+        self.events = 0
+        """Events read since the start."""
         self._session_watches = watches
         self._deliver = deliver
         self._distrust = distrust
@@ -137,6 +139,7 @@ class SessionObserver(BaseObserver):
         digest = Digest(self._session_watches, rings)
         with self._session_watches.lock:
             digest.take(batch)
+        self.events += digest.events
         for tree, reason in digest.doubtful.items():
             self._distrust(reason, {tree})
         if digest.overflow:

@@ -20,6 +20,9 @@ from sessionlib.state.scan import FinderOptions
 _MAX_ROUNDS = 50
 """More than any tree has levels; what is created faster than this is caught by its events."""
 
+_MOST_LOST = 256
+"""So many roots that went are remembered; what is forgotten waits for the next reconcile."""
+
 _PIECE = 200
 """So many sessions are armed before the reader gets its turn: a few milliseconds."""
 
@@ -65,6 +68,7 @@ class Tree:
         self._real_path = path
         self._mounts_inside: list[tuple[str, str]] = []
         self._top = Folder(self, path, Kind.CHAIN, None)
+        self._lost: dict[str, None] = {}
 
     # --- the whole tree ---------------------------------------------------------------------------
 
@@ -245,6 +249,7 @@ class Tree:
             return fresh
         parent.attach(root)
         self.roots[path] = root
+        self._lost.pop(path, None)
         self.ring_root(path, rings, reason if new else "replaced")
         self.relist(root, rings, verify=True)
         return True
@@ -294,8 +299,8 @@ class Tree:
 
     def _take_in_research(self, folder: Folder, rings: Rings) -> None:
         if folder.kind is Kind.SESSION:
-            # Most sessions have none: a stat is cheaper than a watch that fails.
-            if RESEARCH_DIR in folder.children or os.path.isdir(folder.below(RESEARCH_DIR)):
+            # Most sessions have none: asking costs half of what a watch or a stat does that fails.
+            if RESEARCH_DIR in folder.children or os.access(folder.below(RESEARCH_DIR), os.F_OK):
                 self.take_in(folder, RESEARCH_DIR, rings)
         elif folder.kind is Kind.RESEARCH:
             names = _subfolders(folder.path) or ()
@@ -311,11 +316,22 @@ class Tree:
             rings.session(parent.below(name))
         elif parent.bell is not None:
             rings.session(parent.bell)
+        else:
+            self._ring_lost(parent.below(name), rings)
         if child is not None:
             for folder in child.family():
                 if folder.kind is Kind.ROOT:
                     self.ring_root(folder.path, rings, "vanished")
             self._remove(child)
+
+    def _ring_lost(self, path: str, rings: Rings) -> None:
+        """Ring for the lost roots at or below a path that went.
+
+        One that came back and went again before it was looked at here may have been seen by a comparison.
+        """
+        for root in self._lost:
+            if root == path or root.startswith(f"{path}/"):
+                self.ring_root(root, rings, "vanished")
 
     # --- bookkeeping ------------------------------------------------------------------------------
 
@@ -332,6 +348,9 @@ class Tree:
             self._watches.disarm(each)
             if each.kind is Kind.ROOT and self.roots.get(each.path) is each:
                 del self.roots[each.path]
+                self._lost[each.path] = None
+                if len(self._lost) > _MOST_LOST:
+                    del self._lost[next(iter(self._lost))]
         folder.children = {}
         if folder.parent is not None:
             folder.parent.detach(folder)

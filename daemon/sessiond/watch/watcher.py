@@ -80,6 +80,8 @@ class Watcher:
         self._started = time.monotonic()
         self.overflows = 0
         """How often events were lost since the start."""
+        self.hints = 0
+        """Hints given since the start."""
 
     # --- life -------------------------------------------------------------------------------------
 
@@ -123,6 +125,11 @@ class Watcher:
         """Return how the threads get on; a look that hangs (a network file system) is work that is held."""
         since = self.polled_since
         return Progress("watcher", self.is_alive(), since, since + self._poll_interval)
+
+    @property
+    def events(self) -> int:
+        """Events of the kernel read since the start: what others do in the watched folders, never we."""
+        return self._observer.events
 
     @property
     def last_event_at(self) -> datetime | None:
@@ -210,7 +217,10 @@ class Watcher:
     # --- hints ------------------------------------------------------------------------------------
 
     def _deliver(self, rings: Rings) -> None:
-        for hint in rings.hints():
+        hints = list(rings.hints())
+        with self._watches.lock:  # two threads deliver
+            self.hints += len(hints)
+        for hint in hints:
             try:
                 self._on_hint(hint)
             except Exception:

@@ -59,3 +59,12 @@ def listed(connection: Connection) -> list[Finding]:
         .order_by(table.kind, table.subject)
     )
     return [Finding(*row) for row in rows]
+
+
+def subjects_of(connection: Connection, kind: str) -> set[tuple[UUID | None, str]]:
+    """Return what the open findings of a kind are about: (workspace, subject)."""
+    table = findings.c
+    rows = connection.execute(
+        select(table.workspace_id, table.subject).where(table.kind == kind, table.resolved_at.is_(None))
+    )
+    return {(row[0], row[1]) for row in rows}

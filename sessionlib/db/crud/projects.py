@@ -1,6 +1,6 @@
 """Projects and the aliases by which they are known."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from uuid import UUID
 
 from sqlalchemy import Connection, delete, select, update
@@ -117,6 +117,12 @@ def listed(connection: Connection) -> list[Project]:
     ]
 
 
+def slugs(connection: Connection) -> dict[UUID, str]:
+    """Return the slugs of all projects."""
+    rows = connection.execute(select(projects.c.project_id, projects.c.slug))
+    return {row[0]: row[1] for row in rows}
+
+
 def change(connection: Connection, project_id: UUID, change: ProjectUpdate) -> Project:
     """Write the fields that were set.
 
@@ -155,6 +161,12 @@ def by_alias(connection: Connection, aliases: Iterable[str]) -> UUID | None:
     )
     known = {row[0]: row[1] for row in rows}
     return next((known[alias] for alias in wanted if alias in known), None)
+
+
+def aliases_among(connection: Connection, aliases: Collection[str]) -> set[str]:
+    """Return those of the aliases by which some project is known."""
+    wanted = select(project_aliases.c.alias).where(project_aliases.c.alias.in_(list(aliases)))
+    return set(connection.scalars(wanted))
 
 
 def add_aliases(connection: Connection, project_id: UUID, aliases: Iterable[str]) -> None:

@@ -3,10 +3,11 @@
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, case, func, select
 
 from sessionlib.db import tables
 from sessionlib.db.crud.changes import nearest
+from sessionlib.db.matching import holds
 from sessionlib.errors import RecordNotFoundError, UsageError
 from sessionlib.models import (
     Checkpoint,
@@ -24,6 +25,13 @@ from sessionlib.models import (
 )
 
 M = TypeVar("M", bound=Model)
+
+_SESSION: Any = tables.sessions.c
+_MOST_ALIKE = 6
+"""More sessions than this need not be known to say that a name means several."""
+
+_MOST_NAMES = 5000
+"""Slugs of the last active sessions, among which a hint is looked for."""
 
 
 def _workspace_missing_since() -> ColumnElement[Any]:
@@ -98,25 +106,62 @@ def find(connection: Connection, name: str, *, project: str | None = None) -> Se
         RecordNotFoundError: There is none; the nearest slugs are its hint.
         UsageError: There are several; they are its hint.
     """
-    table = tables.sessions.c
-    base = select_as(Session)
-    if project is not None:
-        base = base.where(tables.projects.c.slug == project)
-    tries = [or_(table.slug == name, table.declared_id == name)]
+    within = _in_project(project)
+    for condition in _meanings(name):
+        # Two questions: each has an index that holds its answer in order, both together have none.
+        for is_there in (_SESSION.missing_since.is_(None), _SESSION.missing_since.is_not(None)):
+            found = _chosen(connection, [condition, is_there, *within])
+            if found:
+                return _only(name, found)
+    for is_there in (_SESSION.missing_since.is_(None), _SESSION.missing_since.is_not(None)):
+        # Slugs first: the index that has the sessions in their order holds these, and nothing else asked for.
+        alike = select(_SESSION.slug).where(holds(_SESSION.slug, name), is_there, *within)
+        slugs = alike.order_by(_SESSION.content_changed_at.desc()).limit(_MOST_ALIKE).subquery()
+        found = _chosen(connection, [_SESSION.slug.in_(select(slugs.c.slug)), is_there, *within])
+        if found:
+            return _only(name, found)
+    newest = select(_SESSION.slug).order_by(_SESSION.content_changed_at.desc()).limit(_MOST_NAMES)
+    raise RecordNotFoundError("session", name, nearest=nearest(name, list(connection.scalars(newest))))
+
+
+def _only(name: str, found: list[Session]) -> Session:
+    if len(found) > 1:
+        raise _ambiguous(name, found)
+    return found[0]
+
+
+def _meanings(name: str) -> list[ColumnElement[bool]]:
+    """Return what a whole name may mean, the surest first."""
+    other = and_(_SESSION.declared_id == name, _SESSION.declared_id != _SESSION.slug)
+    ids = select(_SESSION.session_id).where(_SESSION.slug == name)
+    # A union, not OR: each half has its index.
+    exact = _SESSION.session_id.in_(ids.union_all(select(_SESSION.session_id).where(other)))
     try:
-        tries.insert(0, table.session_id == UUID(name))
+        return [_SESSION.session_id == UUID(name), exact]
     except ValueError:
-        tries.append(table.slug.icontains(name, autoescape=True))
-    order = (table.missing_since.is_not(None), table.content_changed_at.desc(), table.session_id)
-    for condition in tries:
-        rows = connection.execute(base.where(condition).order_by(*order).limit(6)).all()
-        there = [row for row in rows if row.missing_since is None] or rows
-        if len(there) == 1:
-            return Session.model_validate(there[0])
-        if there:
-            raise _ambiguous(name, [Session.model_validate(row) for row in there])
-    slugs = list(connection.scalars(select(table.slug).order_by(table.content_changed_at.desc()).limit(5000)))
-    raise RecordNotFoundError("session", name, nearest=nearest(name, slugs))
+        return [exact]
+
+
+def _in_project(slug: str | None) -> list[ColumnElement[bool]]:
+    if slug is None:
+        return []
+    project = tables.projects.c
+    wanted = select(project.project_id).where(project.slug == slug).scalar_subquery()
+    return [_SESSION.project_id == wanted]
+
+
+def _chosen(connection: Connection, wanted: list[ColumnElement[bool]]) -> list[Session]:
+    """Return the first of the wanted sessions, the last active first."""
+    order = (_SESSION.content_changed_at.desc(), _SESSION.session_id)
+    keys = (
+        select(_SESSION.project_id, _SESSION.session_id).where(*wanted).order_by(*order).limit(_MOST_ALIKE)
+    ).subquery("chosen")
+    statement = (
+        select_as(Session)
+        .join(keys, and_(keys.c.project_id == _SESSION.project_id, keys.c.session_id == _SESSION.session_id))
+        .order_by(*order)
+    )
+    return [Session.model_validate(row) for row in connection.execute(statement)]
 
 
 def _ambiguous(name: str, found: list[Session]) -> UsageError:

@@ -1,10 +1,11 @@
 """Workspaces and the sessions roots in them."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, and_, delete, or_, select, update
 
 from sessionlib.db import bulk
 from sessionlib.db.crud.changes import set_fields
@@ -97,6 +98,34 @@ def of_host(connection: Connection, host_id: UUID) -> list[Workspace]:
     return [Workspace.model_validate(row) for row in rows]
 
 
+def alike(connection: Connection, host_id: UUID, path: str, dev: int, inode: int) -> list[Workspace]:
+    """Return the workspaces of a host at this path, or whose folder had this identity, by path."""
+    table = workspaces.c
+    rows = connection.execute(
+        select(workspaces)
+        .where(
+            table.host_id == host_id,
+            or_(table.path == path, and_(table.dev == dev, table.inode == inode)),
+        )
+        .order_by(table.path)
+    )
+    return [Workspace.model_validate(row) for row in rows]
+
+
+def paths_among(connection: Connection, host_id: UUID, paths: Collection[str]) -> set[str]:
+    """Return those of the paths at which a workspace of the host is registered."""
+    table = workspaces.c
+    wanted = select(table.path).where(table.host_id == host_id, table.path.in_(list(paths)))
+    return set(connection.scalars(wanted))
+
+
+def paths_registered(connection: Connection, host_id: UUID) -> list[str]:
+    """Return the paths of a host's workspaces that a person registered, in order."""
+    table = workspaces.c
+    wanted = select(table.path).where(table.host_id == host_id, table.registered).order_by(table.path)
+    return list(connection.scalars(wanted))
+
+
 def of_project(connection: Connection, project_id: UUID) -> list[Workspace]:
     """Return the workspaces of a project on all hosts."""
     rows = connection.execute(
@@ -150,6 +179,37 @@ def roots_of_host(connection: Connection, host_id: UUID) -> list[RootPlace]:
         .order_by(workspaces.c.path, workspace_roots.c.root)
     )
     return [RootPlace(*row) for row in rows]
+
+
+class Registered(NamedTuple):
+    """A workspace, the identity of its folder when it was last seen, and one of its sessions roots."""
+
+    project_id: UUID
+    workspace_id: UUID
+    path: str
+    dev: int
+    inode: int
+    root: str | None
+
+
+def registered(connection: Connection, host_id: UUID) -> list[Registered]:
+    """Return all workspaces of a host, once for each sessions root, and once if they have none."""
+    table = workspaces.c
+    rows = connection.execute(
+        select(
+            table.project_id, table.workspace_id, table.path, table.dev, table.inode, workspace_roots.c.root
+        )
+        .outerjoin_from(
+            workspaces,
+            workspace_roots,
+            and_(
+                workspace_roots.c.project_id == table.project_id,
+                workspace_roots.c.workspace_id == table.workspace_id,
+            ),
+        )
+        .where(table.host_id == host_id)
+    )
+    return [Registered(*row) for row in rows]
 
 
 def put_root(connection: Connection, root: Root) -> None:

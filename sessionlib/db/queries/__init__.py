@@ -1,6 +1,6 @@
 """The questions people ask across entities. Read-only, and the same answers on both databases."""
 
-from sessionlib.db.queries.health import Unreadable, freshness, unreadable, unreadable_in
+from sessionlib.db.queries.health import Unreadable, freshness, unreadable
 from sessionlib.db.queries.history import PhaseTime, time_per_phase
 from sessionlib.db.queries.parts import CommitHit, DecisionHit, commit, decisions
 from sessionlib.db.queries.places import projects, workspaces
@@ -36,6 +36,5 @@ __all__ = [
     "stuck",
     "time_per_phase",
     "unreadable",
-    "unreadable_in",
     "workspaces",
 ]

@@ -2,12 +2,11 @@
 
 from datetime import datetime
 from typing import NamedTuple
-from uuid import UUID
 
 from sqlalchemy import Connection, func, select
 
 from sessionlib.db import tables
-from sessionlib.db.queries.base import P
+from sessionlib.db.queries.base import P, of_project
 
 
 class Unreadable(NamedTuple):
@@ -19,30 +18,19 @@ class Unreadable(NamedTuple):
     since: datetime
 
 
-def unreadable(connection: Connection, limit: int = 200) -> list[Unreadable]:
+def unreadable(connection: Connection, limit: int = 200, project: str | None = None) -> list[Unreadable]:
     """Return the session files that cannot be read now, by path."""
     files = tables.session_files.c
     statement = (
         select(P.slug, files.path, files.error, files.observed_at)
         .join(tables.projects, P.project_id == files.project_id)
-        .where(files.error.is_not(None), files.missing_since.is_(None))
+        .where(
+            files.error.is_not(None), files.missing_since.is_(None), *of_project(files.project_id, project)
+        )
         .order_by(files.path)
         .limit(limit)
     )
     return [Unreadable(*row) for row in connection.execute(statement)]
-
-
-def unreadable_in(connection: Connection, project_id: UUID, workspace_id: UUID, root: str) -> int:
-    """Return how many session files of one sessions root cannot be read now."""
-    files = tables.session_files.c
-    statement = select(func.count()).where(
-        files.project_id == project_id,
-        files.workspace_id == workspace_id,
-        files.root == root,
-        files.error.is_not(None),
-        files.missing_since.is_(None),
-    )
-    return connection.scalar(statement) or 0
 
 
 def freshness(connection: Connection) -> datetime | None:

@@ -4,13 +4,13 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Connection, and_, case, func, literal, or_, select
+from sqlalchemy import BigInteger, Connection, case, func, literal, or_, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from sessionlib.db import tables
-from sessionlib.db.queries.base import P, S
+from sessionlib.db.queries.base import P, S, of_project
 from sessionlib.db.types import UtcTime
 from sessionlib.models import utc_now
 
@@ -54,32 +54,63 @@ def time_per_phase(
     ends with its last change.
     """
     table = tables.session_versions.c
-    following = func.lead(table.at).over(
-        partition_by=(table.project_id, table.session_id), order_by=table.seq
-    )
-    closed = or_(table.phase == "complete", table.status.in_(["complete", "failed"]))
-    end = case((closed, table.at), else_=func.coalesce(S.missing_since, literal(utc_now(), UtcTime())))
-    spans = select(
-        table.project_id,
-        table.session_id,
-        table.phase,
-        (_Micros(func.coalesce(following, end)) - _Micros(table.at)).label("micros"),
-    ).join(tables.sessions, and_(S.project_id == table.project_id, S.session_id == table.session_id))
+    chosen = of_project(table.project_id, project)
     if session_id is not None:
-        spans = spans.where(S.session_id == session_id)
-    span = spans.subquery()
-    total = func.sum(span.c.micros)
-    # Versions without a phase end the one before them, so they are left out only here.
-    statement = (
-        select(P.slug, span.c.phase, func.count(span.c.session_id.distinct()), total)
-        .join(tables.projects, P.project_id == span.c.project_id)
-        .where(span.c.phase.is_not(None))
-        .group_by(P.slug, span.c.phase)
-        .order_by(P.slug, total.desc(), span.c.phase)
+        owner = select(S.project_id).where(S.session_id == session_id).scalar_subquery()
+        chosen += [table.session_id == session_id, table.project_id == owner]
+    # Each time is made a number once, before the window looks at it twice.
+    begun = (
+        select(
+            table.project_id,
+            table.session_id,
+            table.seq,
+            table.phase,
+            table.status,
+            _Micros(table.at).label("micros"),
+        )
+        .where(*chosen)
+        .subquery("begun")
+    ).c
+    following = func.lead(begun.micros).over(
+        partition_by=(begun.project_id, begun.session_id), order_by=begun.seq
     )
-    if project:
-        statement = statement.where(P.slug == project)
+    spans = select(*begun, following.label("following")).subquery("spans")
+    span = spans.c
+    closed = or_(span.phase == "complete", span.status.in_(["complete", "failed"]))
+    now = literal(utc_now(), UtcTime())
+    end = case(
+        (span.following.is_not(None), span.following),
+        (closed, span.micros),
+        else_=_Micros(func.coalesce(_gone_since(span), now)),
+    )
+    total = func.sum(end - span.micros)
+    # Versions without a phase end the one before them, so they are left out only here.
+    rolled = (
+        select(
+            span.project_id,
+            span.phase,
+            func.count(span.session_id.distinct()).label("sessions"),
+            total.label("micros"),
+        )
+        .where(span.phase.is_not(None))
+        .group_by(span.project_id, span.phase)
+        .subquery("rolled")
+    )
+    statement = (
+        select(P.slug, rolled.c.phase, rolled.c.sessions, rolled.c.micros)
+        .join(rolled, rolled.c.project_id == P.project_id)
+        .order_by(P.slug, rolled.c.micros.desc(), rolled.c.phase)
+    )
     return [
         PhaseTime(row[0], row[1], row[2], timedelta(microseconds=int(row[3])).total_seconds())
         for row in connection.execute(statement)
     ]
+
+
+def _gone_since(span: Any) -> Any:
+    """Return when a session's files were found to be gone; looked up for the last spans of open ones only."""
+    return (
+        select(S.missing_since)
+        .where(S.project_id == span.project_id, S.session_id == span.session_id)
+        .scalar_subquery()
+    )

@@ -7,7 +7,11 @@ from uuid import UUID
 from sqlalchemy import Connection, and_, or_, select
 
 from sessionlib.db import tables
-from sessionlib.db.queries.base import LIVE, P, S
+from sessionlib.db.matching import given, holds
+from sessionlib.db.queries.base import LIVE, P, S, of_project
+
+_ALL = 1_000_000
+"""More commits than one question can mean."""
 
 
 class CommitHit(NamedTuple):
@@ -23,7 +27,7 @@ class CommitHit(NamedTuple):
     session_id: UUID
 
 
-def commit(connection: Connection, sha: str, limit: int = 50) -> list[CommitHit]:
+def commit(connection: Connection, sha: str, limit: int = 50, project: str | None = None) -> list[CommitHit]:
     """Return the sessions that recorded a commit, the newest first and undated ones last.
 
     `sha` is a whole hash or a prefix of one, in any case; a recorded short hash matches a longer question.
@@ -33,22 +37,31 @@ def commit(connection: Connection, sha: str, limit: int = 50) -> list[CommitHit]
     if not wanted:
         return []
     prefixes = [wanted[:length] for length in range(7, min(len(wanted), 64))]
-    # A range, not LIKE: it uses the index on both databases.
+    # A range, not LIKE: it uses the index on both databases. The limit that no archive reaches keeps the
+    # planner from beginning with the sessions, or the projects, instead.
+    hits = (
+        select(tables.commits)
+        .where(
+            or_(and_(table.sha >= wanted, table.sha < wanted + "g"), table.sha.in_(prefixes)),
+        )
+        .limit(_ALL)
+    ).subquery("hits")
+    hit = hits.c
     statement = (
         select(
-            table.sha,
-            table.message,
-            table.checkpoint,
-            table.created_at,
+            hit.sha,
+            hit.message,
+            hit.checkpoint,
+            hit.created_at,
             P.slug,
             S.slug,
             S.current_phase,
             S.session_id,
         )
-        .join(tables.sessions, and_(S.project_id == table.project_id, S.session_id == table.session_id))
+        .join(tables.sessions, and_(S.project_id == hit.project_id, S.session_id == hit.session_id))
         .join(tables.projects, P.project_id == S.project_id)
-        .where(or_(and_(table.sha >= wanted, table.sha < wanted + "g"), table.sha.in_(prefixes)))
-        .order_by(table.created_at.is_(None), table.created_at.desc(), P.slug, S.root, S.slug, table.position)
+        .where(*of_project(hit.project_id, project))
+        .order_by(hit.created_at.is_(None), hit.created_at.desc(), P.slug, S.root, S.slug, hit.position)
         .limit(limit)
     )
     return [CommitHit(*row) for row in connection.execute(statement)]
@@ -70,20 +83,33 @@ def decisions(
 ) -> list[DecisionHit]:
     """Return decisions whose title or rationale holds the text, the newest session first."""
     table = tables.decisions.c
-    statement = (
-        select(table.title, table.rationale, table.decided_at, P.slug, S.slug, S.session_id)
-        .join(tables.sessions, and_(S.project_id == table.project_id, S.session_id == table.session_id))
-        .join(tables.projects, P.project_id == S.project_id)
-        .where(LIVE)
+    wanted = [LIVE, *of_project(S.project_id, project)]
+    if text:
+        wanted.append(or_(holds(table.title, text), holds(table.rationale, text)))
+    # Without the projects, so that the planner takes the sessions in their order and stops at the limit.
+    hits = (
+        select(
+            table.title,
+            table.rationale,
+            table.decided_at,
+            table.position,
+            S.project_id,
+            S.slug,
+            S.session_id,
+            S.content_changed_at,
+        )
+        .join(
+            tables.sessions,
+            and_(table.project_id == given(S.project_id), table.session_id == given(S.session_id)),
+        )
+        .where(*wanted)
         .order_by(S.content_changed_at.desc(), S.session_id, table.position)
         .limit(limit)
+    ).subquery("hits")
+    hit = hits.c
+    statement = (
+        select(hit.title, hit.rationale, hit.decided_at, P.slug, hit.slug, hit.session_id)
+        .join(tables.projects, P.project_id == hit.project_id)
+        .order_by(hit.content_changed_at.desc(), hit.session_id, hit.position)
     )
-    if text:
-        statement = statement.where(
-            or_(
-                table.title.icontains(text, autoescape=True), table.rationale.icontains(text, autoescape=True)
-            )
-        )
-    if project:
-        statement = statement.where(P.slug == project)
     return [DecisionHit(*row) for row in connection.execute(statement)]

@@ -3,7 +3,7 @@
 from sqlalchemy import Connection, and_, func, select
 
 from sessionlib.db import tables
-from sessionlib.db.queries.base import LIVE, OPEN, P, S, count_of
+from sessionlib.db.queries.base import LIVE, OPEN, P, S, count_of, of_project
 from sessionlib.models import ProjectSummary, WorkspaceSummary
 
 
@@ -48,8 +48,8 @@ def projects(connection: Connection) -> list[ProjectSummary]:
     return [ProjectSummary.model_validate(row) for row in connection.execute(statement)]
 
 
-def workspaces(connection: Connection) -> list[WorkspaceSummary]:
-    """Return all workspaces with the number of copies in them and of those that cannot be read."""
+def workspaces(connection: Connection, project: str | None = None) -> list[WorkspaceSummary]:
+    """Return all workspaces, or a project's, with how many copies are in them and how many are unreadable."""
     files = tables.session_files.c
     counted = (
         select(
@@ -58,7 +58,7 @@ def workspaces(connection: Connection) -> list[WorkspaceSummary]:
             func.count().label("session_files"),
             count_of(files.error.is_not(None)).label("errors"),
         )
-        .where(files.missing_since.is_(None))
+        .where(files.missing_since.is_(None), *of_project(files.project_id, project))
         .group_by(files.project_id, files.workspace_id)
         .subquery()
     )
@@ -80,6 +80,7 @@ def workspaces(connection: Connection) -> list[WorkspaceSummary]:
             counted,
             and_(counted.c.project_id == place.project_id, counted.c.workspace_id == place.workspace_id),
         )
+        .where(*of_project(place.project_id, project))
         .order_by(P.slug, place.path)
     )
     return [WorkspaceSummary.model_validate(row) for row in connection.execute(statement)]

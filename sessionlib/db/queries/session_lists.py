@@ -1,15 +1,17 @@
 """Lists of sessions, and how many there are."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from sessionlib.db import tables
 from sessionlib.db.crud import projects
 from sessionlib.db.crud.sessions import select_as
-from sessionlib.db.queries.base import LIVE, OPEN, P, S, count_of
+from sessionlib.db.matching import holds
+from sessionlib.db.queries.base import LIVE, OPEN, S, count_of, of_project
 from sessionlib.models import SessionSummary, utc_now
 
 
@@ -49,48 +51,56 @@ class SessionFilter:
         equal = {
             S.current_phase: self.phase,
             S.effective_status: self.status,
-            P.slug: self.project,
             S.session_type: self.session_type,
             S.git_branch: self.branch,
         }
         wanted += [column == value for column, value in equal.items() if value is not None]
+        wanted += of_project(S.project_id, self.project)
         if self.min_checkpoints is not None:
             wanted.append(S.checkpoints_total >= self.min_checkpoints)
         if self.min_completed is not None:
             wanted.append(S.checkpoints_completed >= self.min_completed)
         if self.text:
-            wanted.append(
-                or_(
-                    *(
-                        column.icontains(self.text, autoescape=True)
-                        for column in (S.slug, S.topic, S.description)
-                    )
-                )
-            )
+            wanted.append(or_(*(holds(column, self.text) for column in (S.slug, S.topic, S.description))))
         return wanted
 
 
-def _summaries(connection: Connection, statement: Select[Any]) -> list[SessionSummary]:
+_NEWEST = (S.content_changed_at.desc(), S.session_id)
+_OLDEST = (S.content_changed_at, S.session_id)
+
+
+def _summaries(
+    connection: Connection,
+    wanted: Sequence[ColumnElement[bool]],
+    limit: int,
+    *,
+    offset: int = 0,
+    order: Sequence[ColumnElement[Any]] = _NEWEST,
+) -> list[SessionSummary]:
+    """Return the wanted sessions.
+
+    They are chosen first, from `sessions` alone: an index has them in order, and what a line shows beside its
+    own row is looked up for the chosen ones only.
+    """
+    chosen = (
+        select(S.project_id, S.session_id).where(*wanted).order_by(*order).limit(limit).offset(offset)
+    ).subquery("chosen")
+    statement = (
+        select_as(SessionSummary)
+        .join(chosen, and_(chosen.c.project_id == S.project_id, chosen.c.session_id == S.session_id))
+        .order_by(*order)
+    )
     return [SessionSummary.model_validate(row) for row in connection.execute(statement)]
-
-
-def _newest(limit: int) -> Select[Any]:
-    return select_as(SessionSummary).order_by(S.content_changed_at.desc(), S.session_id).limit(limit)
 
 
 def sessions(connection: Connection, wanted: SessionFilter) -> list[SessionSummary]:
     """Return the wanted sessions, the last active first."""
-    statement = _newest(wanted.limit).where(*wanted.conditions()).offset(wanted.offset)
-    return _summaries(connection, statement)
+    return _summaries(connection, wanted.conditions(), wanted.limit, offset=wanted.offset)
 
 
 def count_sessions(connection: Connection, wanted: SessionFilter) -> int:
     """Return how many sessions the filter holds, whatever its limit."""
-    statement = (
-        select(func.count())
-        .select_from(tables.sessions.join(tables.projects, P.project_id == S.project_id))
-        .where(*wanted.conditions())
-    )
+    statement = select(func.count()).select_from(tables.sessions).where(*wanted.conditions())
     return connection.scalar(statement) or 0
 
 
@@ -115,25 +125,22 @@ def page(connection: Connection, wanted: SessionFilter) -> SessionPage:
     return SessionPage(rows, total)
 
 
-def all_done_not_closed(connection: Connection, limit: int = 50) -> list[SessionSummary]:
+def all_done_not_closed(
+    connection: Connection, limit: int = 50, project: str | None = None
+) -> list[SessionSummary]:
     """Return sessions whose checkpoints are all completed while they are neither complete nor failed."""
     done = and_(S.checkpoints_total > 0, S.checkpoints_completed >= S.checkpoints_total)
-    statement = _newest(limit).where(
-        OPEN, done, or_(S.current_phase.is_(None), S.current_phase != "complete")
-    )
-    return _summaries(connection, statement)
+    unfinished = or_(S.current_phase.is_(None), S.current_phase != "complete")
+    return _summaries(connection, [OPEN, done, unfinished, *of_project(S.project_id, project)], limit)
 
 
-def stuck(connection: Connection, days: float, limit: int = 50) -> list[SessionSummary]:
+def stuck(
+    connection: Connection, days: float, limit: int = 50, project: str | None = None
+) -> list[SessionSummary]:
     """Return open sessions whose content has not changed for so many days, the longest stuck first."""
-    before = utc_now() - timedelta(days=days)
-    statement = (
-        select_as(SessionSummary)
-        .where(OPEN, S.content_changed_at < before)
-        .order_by(S.content_changed_at, S.session_id)
-        .limit(limit)
-    )
-    return _summaries(connection, statement)
+    before = S.content_changed_at < utc_now() - timedelta(days=days)
+    wanted = [OPEN, before, *of_project(S.project_id, project)]
+    return _summaries(connection, wanted, limit, order=_OLDEST)
 
 
 class PhaseCount(NamedTuple):
@@ -148,10 +155,8 @@ def phases(connection: Connection, project: str | None = None) -> list[PhaseCoun
     """Return how many sessions stand in each phase."""
     statement = (
         select(S.current_phase, func.count(), count_of(OPEN))
-        .where(LIVE)
+        .where(LIVE, *of_project(S.project_id, project))
         .group_by(S.current_phase)
         .order_by(func.count().desc(), S.current_phase.is_(None), S.current_phase)
     )
-    if project:
-        statement = statement.join(tables.projects, P.project_id == S.project_id).where(P.slug == project)
     return [PhaseCount(*row) for row in connection.execute(statement)]

@@ -26,7 +26,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Any:
         def add(commands: Any, common: Any) -> None:
             commands.add_parser("fail", parents=[common]).set_defaults(run=run)
 
-        monkeypatch.setattr(door, "VERBS", (add,))
+        monkeypatch.setattr(door, "adding", lambda _: (add,))
 
     return arrange
 
@@ -44,8 +44,18 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Any:
             1,
             "sessionctl: no project named 'shup'\n  hint: did you mean: shop?\n",
         ),
-        (DatabaseUnavailableError("the database is away"), 69, "sessionctl: the database is away\n"),
-        (ConfigError("bad key\x1b[2J"), 78, "sessionctl: bad key\\x1b[2J\n"),
+        (
+            DatabaseUnavailableError("the database is away"),
+            69,
+            "sessionctl: the database is away\n"
+            "  hint: see that the database runs and that database.url means it; `sessionctl status` tells more\n",
+        ),
+        (
+            ConfigError("bad key\x1b[2J"),
+            78,
+            "sessionctl: bad key\\x1b[2J\n"
+            "  hint: `sessiond check-config` tells all that is wrong with the configuration\n",
+        ),
         (KeyboardInterrupt(), 130, ""),
         (BrokenPipeError(), 141, ""),
         (

@@ -91,8 +91,9 @@ def test_wrong_usage_ends_with_two(words: list[str], capsys: pytest.CaptureFixtu
     assert main(words) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert "sessionctl" in err
-    assert "error:" in err
+    sentence, hint = err.splitlines()
+    assert sentence.startswith("sessionctl: ")
+    assert hint.startswith("  hint: ")
 
 
 def test_kinds_of_numbers_name_their_range() -> None:

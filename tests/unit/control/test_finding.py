@@ -130,7 +130,7 @@ def test_a_named_configuration_must_be_there(home: Path, environ: dict[str, str]
     """A missing one in the usual place is no error, a missing one that was named is; so is a folder."""
     with pytest.raises(finding.Unreadable, match="No such file"):
         finding.find(config=f"{home}/none.toml", environ=environ)
-    with pytest.raises(finding.Unreadable, match="Is a directory"):
+    with pytest.raises(finding.Unreadable, match="it is a folder, not a file"):
         finding.find(config=str(home), environ=environ)
 
 

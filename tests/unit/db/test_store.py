@@ -56,8 +56,8 @@ def test_parts_that_left_the_document_go(database: Database) -> None:
         )
 
 
-def test_fingerprints_and_absence(database: Database) -> None:
-    """What a reconcile compares, and how often a copy was not found, by its whole key."""
+def test_absence_and_another_look(database: Database) -> None:
+    """How often a copy was not found is written by its whole key; another look concerns a whole workspace."""
     with database.write() as connection:
         place = worlds.add_place(connection)
         rows = [worlds.session(place, slug) for slug in ("a", "b")]
@@ -66,18 +66,17 @@ def test_fingerprints_and_absence(database: Database) -> None:
         keys = [(place.project_id, place.workspace_id, worlds.ROOT, slug) for slug in ("a", "nobody")]
         store.set_absence(connection, keys, looks=2, since=worlds.T0, missing_since=worlds.hours(1))
         store.set_absence(connection, [], looks=9, since=None, missing_since=None)
-        found = store.fingerprints(connection, place.project_id, place.workspace_id, worlds.ROOT)
-        assert {slug: mark.absent_looks for slug, mark in found.items()} == {"a": 2, "b": 0}
-        assert (found["a"].absent_since, found["a"].missing_since) == (worlds.T0, worlds.hours(1))
-        assert found["b"].mtime_ns == 4
+        files = tables.session_files.c
+        columns = select(files.slug, files.absent_looks, files.absent_since, files.missing_since)
+        found = {row[0]: tuple(row[1:]) for row in connection.execute(columns)}
+        assert found == {"a": (2, worlds.T0, worlds.hours(1)), "b": (0, None, None), "c": (0, None, None)}
         ids = store.session_ids_in(connection, place.project_id, place.workspace_id)
         assert ids == sorted((row.session_id for row in rows), key=str)
         assert store.session_ids_in(connection, place.project_id, place.workspace_id, "other") == [
             rows[2].session_id
         ]
         store.look_again(connection, place.project_id, place.workspace_id)
-        again = store.fingerprints(connection, place.project_id, place.workspace_id, worlds.ROOT)
-        assert {mark.mapping_version for mark in again.values()} == {0}
+        assert set(connection.scalars(select(files.mapping_version))) == {0}
 
 
 def test_statistics_are_refreshed(database: Database) -> None:

@@ -76,11 +76,12 @@ def test_root_is_refused_unless_allowed(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_unknown_words_are_usage_errors(capsys: pytest.CaptureFixture[str]) -> None:
-    """argparse ends with 2 and the usage."""
-    with pytest.raises(SystemExit) as caught:
-        main(["fly"])
-    assert caught.value.code == 2
-    assert "usage: sessiond" in capsys.readouterr().err
+    """The end is 2, and the hint names the right words or the nearest."""
+    for word, hint in (("fly", "it is one of run, stop, check-config"), ("rnu", "did you mean: run?")):
+        with pytest.raises(SystemExit) as caught:
+            main([word])
+        assert caught.value.code == 2
+        assert capsys.readouterr().err == f"sessiond: there is no verb '{word}'\n  hint: {hint}\n"
 
 
 @pytest.mark.parametrize("seconds", ["nan", "-1", "inf", "soon"])

@@ -23,6 +23,22 @@ def test_the_start_compares_everything_and_vouches(fake: Fake, rounds: Rounds, w
     wait_until(lambda: fake.done == [A, B] and fake.vouched == 1)
 
 
+def test_a_round_reads_what_is_stored_at_once(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch, wait_until: Wait
+) -> None:
+    """What is stored of many roots is read together; of one alone, when it is compared."""
+    monkeypatch.setattr("sessiond.rounds._AT_ONCE", 2)
+    fake.roots = [A, B, C]
+    rounds = Rounds(fake.steps(), interval=3600)
+    rounds.start()
+    wait_until(lambda: fake.done == [A, B, C])
+    rounds.request(C, "overflow")
+    wait_until(lambda: fake.done == [A, B, C, C])
+    rounds.stop()
+    assert fake.pictured == [[A, B]]
+    assert fake.saw_picture == [True, True, False, False]
+
+
 def test_one_root_can_be_asked_for(fake: Fake, rounds: Rounds, wait_until: Wait) -> None:
     """A request compares just its root, without another heartbeat."""
     wait_until(lambda: fake.vouched == 1)

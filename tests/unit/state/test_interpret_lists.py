@@ -9,7 +9,7 @@ from sessionlib.state.content import (
     Link,
     ResearchRun,
 )
-from sessionlib.state.interpret import interpret
+from sessionlib.state.interpret import MOST_PARTS, interpret
 from tests import builders
 from tests.builders import at, time_of
 from tests.states import problems
@@ -118,3 +118,16 @@ def test_research_runs() -> None:
     assert third == ResearchRun("r3", None, None, None, None, None, None, None, None)
     assert listed == ResearchRun("r9", None, None, "medium", None, None, 4, 5, None)
     assert (bare.research_id, bare.criteria_met) == ("r8", None)
+
+
+def test_lists_without_end() -> None:
+    """Only so many entries of a list become rows, and that there are more is noted."""
+    content = interpret(
+        {
+            "commits": [{"sha": f"{number:07x}"} for number in range(MOST_PARTS + 1)],
+            "key_decisions": ["d"] * MOST_PARTS,
+        }
+    )
+    assert (len(content.commits), content.commits[-1].sha) == (MOST_PARTS, f"{MOST_PARTS - 1:07x}")
+    assert len(content.decisions) == MOST_PARTS
+    assert content.warnings == (("commits", "are more than 2,000; the rest have no rows"),)

@@ -98,7 +98,7 @@ def test_root_that_cannot_be_asked_has_no_identity(root: Path, monkeypatch: pyte
     assert list_sessions(root).identity is None
 
 
-@pytest.mark.parametrize(("function", "ending"), [("stat", "/one"), ("lstat", "/one/state.json")])
+@pytest.mark.parametrize(("function", "ending"), [("lstat", "/one"), ("lstat", "/one/state.json")])
 def test_session_that_cannot_be_seen_makes_it_incomplete(
     root: Path, monkeypatch: pytest.MonkeyPatch, function: str, ending: str
 ) -> None:
@@ -112,7 +112,7 @@ def test_session_that_cannot_be_seen_makes_it_incomplete(
 
 def test_session_that_goes_meanwhile_is_gone(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder removed between listing and look is neither a session nor a problem."""
-    fail(monkeypatch, "stat", errno.ENOENT, "/one")
+    fail(monkeypatch, "lstat", errno.ENOENT, "/one")
     listing = list_sessions(root)
     assert list(listing.sessions) == ["two"]
     assert listing.complete

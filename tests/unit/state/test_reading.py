@@ -97,7 +97,7 @@ def test_too_long_state_is_refused_with_the_numbers(tmp_path: Path) -> None:
     """A sparse file of a gigabyte costs nothing and says how long it is."""
     with (tmp_path / "state.json").open("wb") as file:
         file.truncate(1 << 30)
-    with pytest.raises(StateInvalidError, match="1,073,741,824 bytes; at most 8,388,608"):
+    with pytest.raises(StateInvalidError, match="1,073,741,824 bytes; at most 2,097,152"):
         read_inputs(tmp_path)
     builders.write_json(tmp_path / "state.json", b"12345")
     assert read_inputs(tmp_path, max_bytes=5).state == b"12345"
@@ -129,13 +129,13 @@ def test_research_that_is_a_link_is_a_problem(session: Path, tmp_path: Path) -> 
     assert inputs.problems == (("research/", "is a symbolic link, not a folder"),)
 
 
-def test_research_runs_share_one_allowance(session: Path) -> None:
-    """All runs together may be as long as one state.json."""
+def test_all_inputs_share_one_allowance(session: Path) -> None:
+    """What state.json takes is not left for the plan, what the plan takes not for the research runs."""
     builders.write_json(session / "state.json", b"{}")
     builders.write_json(session / "plan.json", b"{}")
     for name in ("r1", "r2"):
         builders.write_json(session / "research" / name / "state.json", b"[12345678]")
-    inputs = read_inputs(session, max_bytes=15)
+    inputs = read_inputs(session, max_bytes=19)
     assert [name for name, _ in inputs.research] == ["r1"]
     assert inputs.problems == (("research/r2/state.json", "holds 10 bytes; at most 5 are read"),)
 

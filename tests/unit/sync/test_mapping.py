@@ -192,16 +192,18 @@ def test_ids_up_to_a_bound_are_stored(length: int) -> None:
     assert noted == ([] if kept else ["conversations", "research_artifacts"])
 
 
-@pytest.mark.parametrize("length", [500, 501])
-def test_words_up_to_a_bound_are_stored(length: int) -> None:
+@pytest.mark.parametrize(("kind", "most"), [("words", 150), ("shas", 500)])
+@pytest.mark.parametrize("more", [0, 1])
+def test_words_up_to_a_bound_are_stored(kind: str, most: int, more: int) -> None:
     """Phases, statuses and shas that no index holds are cut, with a note before all others."""
-    long = "é" * length
-    content = mapping.storable(
-        interpret({"current_phase": long, "status": long, "commits": [{"sha": long}], "topic": long})
-    )
-    kept = long if length == 500 else "é" * 499 + "…"
-    assert [content.current_phase, content.status, content.effective_status] == [kept] * 3
-    assert content.commits[0].sha == kept
+    long = "é" * (most + more)
+    given = {"current_phase": long, "status": long} if kind == "words" else {"commits": [{"sha": long}]}
+    content = mapping.storable(interpret(given | {"topic": long}))
+    kept = "é" * (most - 1) + "…" if more else long
+    if kind == "words":
+        assert [content.current_phase, content.status, content.effective_status] == [kept] * 3
+    else:
+        assert content.commits[0].sha == kept
     assert content.topic == long
-    noted = [path for path, problem in content.warnings[:3] if "too long" in problem]
-    assert noted == ([] if length == 500 else ["commits", "current_phase", "status"])
+    noted = [path for path, problem in content.warnings[:2] if "too long" in problem]
+    assert noted == (["current_phase", "status"] if kind == "words" else ["commits"]) * more

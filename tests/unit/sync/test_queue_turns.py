@@ -3,6 +3,9 @@
 import threading
 import time
 
+import pytest
+
+from sessionlib.sync import lanes
 from tests.conftest import Wait
 from tests.queues import Gate, Make, Work, make_fixture, path, quick_fixture, work_fixture  # noqa: F401 - fixtures
 
@@ -123,3 +126,19 @@ def test_submitting_costs_microseconds(make: Make, work: Work) -> None:
     # Wide enough for a busy machine that traces every line, and far below anything that waits for a worker.
     assert costs[len(costs) // 2] < 0.0002
     assert costs[len(costs) * 99 // 100] < 0.05
+
+
+def test_batch_work_comes_in_small_groups_while_there_is_live_work(
+    make: Make, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once somebody saves, a reconcile's groups are short, so that the next save need not wait long."""
+    monkeypatch.setattr(lanes, "LIVELY", 60.0)
+    one = make(workers=1, batch_most=4, batch_few=2)
+    ticket = one.submit_batch(path(f"a{n}") for n in range(8))
+    one.start()
+    assert ticket.wait(5)
+    one.submit(path("live"))
+    assert one.drain(5) == 0
+    ticket = one.submit_batch(path(f"b{n}") for n in range(4))
+    assert ticket.wait(5)
+    assert [len(names) for names in work.calls] == [4, 4, 1, 2, 2]

@@ -139,7 +139,7 @@ def test_a_file_that_keeps_changing(folder: Path, monkeypatch: pytest.MonkeyPatc
     """A file that never holds still is torn; given up, it is recorded with a look from before."""
     before = look(folder)
 
-    def moving(_: Path) -> None:
+    def moving(_: Path, **_more: Any) -> None:
         raise StateInvalidError("state.json kept changing", session_dir=folder, torn=True)
 
     monkeypatch.setattr(snapshot, "read_inputs", moving)

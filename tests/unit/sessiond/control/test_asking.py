@@ -17,6 +17,7 @@ NUMBER = asking.a_number(0, 3.5)
     [
         (asking.a_text, "wall", "wall"),
         (asking.a_text, "", ""),
+        (asking.a_path, "/a/\udcff", "/a/\udcff"),
         (asking.a_flag, True, True),
         (asking.a_flag, "YES", True),
         (asking.a_flag, "1", True),
@@ -40,6 +41,10 @@ def test_values_of_their_kind_are_taken(kind: asking.Kind, value: Any, taken: An
     [
         (asking.a_text, 5, "a text without NUL"),
         (asking.a_text, "a\x00b", "a text without NUL"),
+        (asking.a_text, "a\udcff", "a text of whole characters"),
+        (asking.a_path, "/a\x00", "a path without NUL"),
+        (asking.a_path, "/\ud800", "a path of whole characters"),
+        (asking.a_path, ["/a"], "a path without NUL"),
         (asking.a_flag, "maybe", "true or false"),
         (asking.a_flag, 1, "true or false"),
         (WHOLE, "0", "a whole number from 1 to 100"),
@@ -61,7 +66,7 @@ def test_values_of_another_kind_are_refused_in_words(kind: asking.Kind, value: A
 
 
 @given(
-    st.sampled_from([asking.a_text, asking.a_flag, WHOLE, NUMBER]),
+    st.sampled_from([asking.a_text, asking.a_path, asking.a_flag, WHOLE, NUMBER]),
     st.none()
     | st.booleans()
     | st.integers()

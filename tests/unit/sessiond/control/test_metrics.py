@@ -36,6 +36,8 @@ def samples(**changed: Any) -> Samples:
         ("sessiond_stale", 0),
         ("sessiond_oldest_unsynced_seconds", 0),
         ("sessiond_overflows_total", 2),
+        ("sessiond_events_total", 400),
+        ("sessiond_hints_total", 80),
         ("sessiond_log_lines_lost_total", 4),
         ("sessiond_queue_waiting", 5),
         ("sessiond_queue_running", 1),

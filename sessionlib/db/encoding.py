@@ -1,0 +1,139 @@
+"""Rows as the drivers take them: plain texts and numbers for SQLite, one JSON text for PostgreSQL.
+
+Values are turned a column at a time: which turn a value needs is a question of its column, asked once.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Column, Table
+from sqlalchemy.types import JSON, String
+
+from sessionlib.db.types import Guid, UtcTime, encode_time
+from sessionlib.errors import RowRejectedError
+
+Row = tuple[Any, ...]
+_Turn = Callable[[Sequence[Any]], Sequence[Any]]
+
+
+@cache
+def columns_of(table: Table) -> tuple[Column[Any], ...]:
+    """Return a table's columns, in order."""
+    return tuple(table.columns)
+
+
+@cache
+def names_of(table: Table) -> tuple[str, ...]:
+    """Return the names of a table's columns, as plain strings: orjson refuses SQLAlchemy's own kind."""
+    return tuple(str(column.name) for column in columns_of(table))
+
+
+def for_sqlite(table: Table, rows: Sequence[Row]) -> list[Row]:
+    """Return rows of a table as SQLite's driver takes them.
+
+    Raises:
+        RowRejectedError: A time has no zone, or a text holds a NUL, which PostgreSQL would refuse.
+    """
+    columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
+    for index in _places(table, UtcTime):
+        _refuse_naive(table, index, columns[index])
+    for index, turn in _turns(table):
+        columns[index] = turn(columns[index])
+    return list(zip(*columns, strict=True))
+
+
+def for_postgres(table: Table, rows: Sequence[Row]) -> str:
+    """Return rows of a table as the JSON that ``jsonb_to_recordset`` takes.
+
+    Raises:
+        RowRejectedError: A time has no zone; or a value that JSON cannot hold.
+    """
+    for index in _places(table, UtcTime):
+        _refuse_naive(table, index, [row[index] for row in rows])
+    return json_rows(names_of(table), rows, _places(table, JSON))
+
+
+def json_rows(names: Sequence[str], rows: Sequence[Row], json_places: Sequence[int] = ()) -> str:
+    """Return rows as a JSON list of objects; values at `json_places` are JSON text already.
+
+    Raises:
+        RowRejectedError: A value that JSON cannot hold.
+    """
+    records = [dict(zip(names, row, strict=True)) for row in rows]
+    for index in json_places:
+        name = names[index]
+        for record in records:
+            if record[name] is not None:
+                record[name] = orjson.Fragment(record[name])
+    try:
+        return orjson.dumps(records).decode()
+    except TypeError as error:
+        # An integer over 64 bit or a lone surrogate.
+        raise RowRejectedError(f"the database cannot hold a value: {error}") from error
+
+
+def sqlite_value(value: Any) -> Any:
+    """Return one value, of whatever column, as SQLite's driver takes it."""
+    if isinstance(value, str):
+        return _texts([value])[0]
+    if isinstance(value, UUID):
+        return str(value)
+    return encode_time(value) if isinstance(value, datetime) else value
+
+
+@cache
+def _places(table: Table, kind: type[Any]) -> tuple[int, ...]:
+    found = enumerate(columns_of(table))
+    return tuple(index for index, column in found if isinstance(column.type, kind))
+
+
+@cache
+def _turns(table: Table) -> tuple[tuple[int, _Turn], ...]:
+    kinds: tuple[tuple[type[Any], _Turn], ...] = ((Guid, _ids), (UtcTime, _times), (String, _texts))
+    found = enumerate(columns_of(table))
+    return tuple(
+        (index, turn) for index, column in found for kind, turn in kinds if isinstance(column.type, kind)
+    )
+
+
+def _refuse_naive(table: Table, index: int, times: Sequence[datetime | None]) -> None:
+    """Refuse times without a zone: PostgreSQL would take them as its session's, SQLite as this machine's."""
+    if any(time is not None and time.tzinfo is None for time in times):
+        name = columns_of(table)[index].name
+        raise RowRejectedError(f"the database refuses the row: {table.name}.{name} has no time zone")
+
+
+def _ids(values: Sequence[UUID | None]) -> list[str | None]:
+    """Return ids as text; neighbours mostly share one, and to write it out takes longer than to compare."""
+    texts: list[str | None] = []
+    last: UUID | None = None
+    text: str | None = None
+    for value in values:
+        if value is not last:
+            last = value
+            text = None if value is None else str(value)
+        texts.append(text)
+    return texts
+
+
+def _times(values: Sequence[datetime | None]) -> list[str | None]:
+    """Return times as text; neighbours often share one."""
+    texts: list[str | None] = []
+    last: datetime | None = None
+    text: str | None = None
+    for value in values:
+        if value is not last:
+            last = value
+            text = None if value is None else encode_time(value)
+        texts.append(text)
+    return texts
+
+
+def _texts(values: Sequence[str | None]) -> Sequence[str | None]:
+    if "\0" in "".join(filter(None, values)):
+        raise RowRejectedError("the database refuses the row: a text holds a NUL character")
+    return values

@@ -1,0 +1,266 @@
+"""One transaction of the mirror: what to write is planned under the locks of its sessions, then written."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from sessionlib.db import store
+from sessionlib.db.rows import DocumentRow, FileRow, InputRow, VersionRow
+from sessionlib.db.store import Batch, Copy, Shown
+from sessionlib.state.content import SessionContent
+from sessionlib.state.files import Look, Signature
+from sessionlib.sync import mapping
+from sessionlib.sync.copies import freshest, restore
+from sessionlib.sync.looks import dump_extras, load_look
+from sessionlib.sync.mapping import MAPPING_VERSION, Observed, Origin
+from sessionlib.sync.places import Place, stored_name
+from sessionlib.sync.reading import Reading
+from sessionlib.sync.results import Outcome, Result
+from sessionlib.sync.snapshot import Snapshot
+
+_RETRY_VERSION = 0
+"""The mapping version of a row whose file could not be opened: every reconcile tries it again."""
+
+
+class Task:
+    """The locked sessions, what is stored of them, and the rows to write.
+
+    Sessions of which nothing is stored are kept apart: their rows are inserted without further questions.
+
+    Args:
+        connection: Inside `Database.write`, to whose end the locks are held.
+        project_id: The project of all of them.
+        session_ids: The sessions.
+        clock: For observed times.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        project_id: UUID,
+        session_ids: Iterable[UUID],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.ids = sorted(set(session_ids))
+        self._connection = connection
+        self._project_id = project_id
+        self._batch = Batch()
+        self._fresh = Batch(fresh=True)
+        self._updates = 0
+        held = store.hold_sessions(connection, project_id, self.ids)
+        # Under the lock, so that observed times follow the order of the writes.
+        self._now = clock()
+        self._copies: dict[UUID, list[Copy]] = held.copies
+        self._shown: dict[UUID, Shown] = held.shown
+
+    def finish(self) -> int:
+        """Write the rows; return how many sessions were written."""
+        for batch in (self._batch, self._fresh):
+            if batch:
+                # In one order everywhere: two batches that bring the same new documents must not deadlock.
+                batch.documents = dict(sorted(batch.documents.items()))
+                store.write(self._connection, batch)
+        return len(self._batch.sessions) + len(self._fresh.sessions) + self._updates
+
+    def take(self, place: Place, slug: str, session_id: UUID, reading: Reading) -> Result:
+        """Plan the rows for one folder as it was read."""
+        if reading.torn:
+            return Result(slug, Outcome.TORN)
+        if reading.snapshot is None and reading.unreadable is None:
+            return Result(slug, Outcome.ABSENT)
+        copies = self._copies[session_id]
+        mine = next((copy.row for copy in copies if copy.row.workspace_id == place.workspace_id), None)
+        found = reading.snapshot
+        row = self._file_row(place, slug, session_id, mine, reading)
+        if mine is not None and _same(mine, row):
+            outcome = Outcome.UNCHANGED
+        else:
+            outcome = _outcome(mine, row)
+            batch = self._batch if copies or session_id in self._shown else self._fresh
+            batch.files.append(row)
+            if found is not None and found.content is not None:
+                self._add_inputs(batch, row, mine, found)
+            self._copies[session_id] = [
+                copy for copy in copies if copy.row.workspace_id != place.workspace_id
+            ] + [Copy(row, workspace_missing=False)]
+            self._settle(batch, session_id, found)
+        if reading.unreadable is not None:
+            return Result(slug, Outcome.UNREADABLE, reading.unreadable)
+        return Result(slug, outcome, row.error, racy=found is not None and found.racy)
+
+    def _file_row(
+        self, place: Place, slug: str, session_id: UUID, mine: FileRow | None, reading: Reading
+    ) -> FileRow:
+        found = reading.snapshot
+        seen = found.look if found is not None else _stored_look(mine)
+        good = found is not None and found.content is not None
+        state = seen.state
+        if good and found is not None and found.content is not None:
+            hashes = found.state_hash, found.inputs_hash
+            stamp = mapping.document_time(found.content.stamps, state.mtime_ns)
+        else:
+            hashes = (mine.content_hash, mine.inputs_hash) if mine else (None, None)
+            stamp = mine.document_time if mine else None
+        return FileRow(
+            project_id=place.project_id,
+            workspace_id=place.workspace_id,
+            root=place.root,
+            slug=stored_name(slug),
+            session_id=session_id,
+            path=stored_name(str(place.path / slug)),
+            dev=state.dev,
+            inode=state.inode,
+            size=state.size,
+            mtime_ns=state.mtime_ns,
+            ctime_ns=state.ctime_ns,
+            folder_mtime_ns=seen.folder_mtime_ns,
+            extras=dump_extras(seen.extras),
+            content_hash=hashes[0],
+            inputs_hash=hashes[1],
+            mapping_version=MAPPING_VERSION if found is not None else _RETRY_VERSION,
+            document_time=stamp,
+            error=reading.unreadable if found is None else found.error,
+            absent_looks=0,
+            absent_since=None,
+            missing_since=None,
+            observed_at=self._now,
+        )
+
+    def _add_inputs(self, batch: Batch, row: FileRow, mine: FileRow | None, found: Snapshot) -> None:
+        if mine is not None and mine.inputs_hash == row.inputs_hash:
+            return
+        for document in (found.state, *found.extras):
+            if document is not None and document.content_hash not in batch.documents:
+                batch.documents[document.content_hash] = DocumentRow(
+                    row.project_id,
+                    document.content_hash,
+                    document.body,
+                    document.size,
+                    document.time,
+                    self._now,
+                )
+        owner = row.project_id, row.workspace_id, row.root, row.slug
+        if mine is not None and (mine.extras or mine.error is not None):
+            batch.input_owners.append(owner)
+        batch.inputs += [InputRow(*owner, extra.name, extra.content_hash, None) for extra in found.extras]
+        batch.inputs += [InputRow(*owner, name, None, problem) for name, problem in found.problems]
+
+    def settle(self, session_id: UUID) -> None:
+        """Plan the row of a session from the copies that are committed."""
+        self._settle(self._batch, session_id, None)
+
+    def _settle(self, batch: Batch, session_id: UUID, found: Snapshot | None) -> None:
+        """Plan the row of a session from the copies that exist; `found` is one of them, just read."""
+        best = freshest(self._copies[session_id])
+        known = self._shown.get(session_id)
+        if best is None:
+            self._settle_gone(session_id, known)
+            return
+        if known is not None and _shows(known, best):
+            if known.missing_since is not None or known.error != best.error:
+                self._observe(session_id, None, best.error)
+            return
+        if found is not None and found.content is not None and found.inputs_hash == best.inputs_hash:
+            content = found.content
+        else:
+            content = restore(self._connection, best)
+        self._add_session(batch, session_id, best, known, content)
+
+    def _settle_gone(self, session_id: UUID, known: Shown | None) -> None:
+        """Tombstone a session when all its files are gone; a missing workspace alone proves nothing."""
+        rows = [copy.row for copy in self._copies[session_id]]
+        gone = [row.missing_since for row in rows if row.missing_since is not None]
+        if known is not None and len(gone) == len(rows) and known.missing_since is None:
+            self._observe(session_id, max(gone, default=self._now), known.error)
+
+    def _observe(self, session_id: UUID, missing_since: datetime | None, error: str | None) -> None:
+        self._updates += 1
+        store.set_shown(
+            self._connection, self._project_id, session_id, missing_since=missing_since, error=error
+        )
+
+    def _add_session(
+        self, batch: Batch, session_id: UUID, best: FileRow, known: Shown | None, content: SessionContent
+    ) -> None:
+        if best.content_hash is None or best.inputs_hash is None:
+            raise AssertionError("the freshest copy must have been read")
+        content = mapping.storable(content)
+        activity = mapping.activity_at(content.stamps, best.mtime_ns)
+        if known is None:
+            changed = min(activity, self._now)
+        elif known.content_hash == best.content_hash:
+            changed = known.content_changed_at
+        else:
+            changed = max(min(mapping.time_of(best.mtime_ns), self._now), known.content_changed_at)
+        new_version = known is None or known.content_hash != best.content_hash
+        seq = (known.version_seq if known else 0) + new_version
+        origin = Origin(
+            best.project_id,
+            session_id,
+            best.root,
+            best.slug,
+            best.workspace_id,
+            best.content_hash,
+            best.inputs_hash,
+            best.mtime_ns,
+        )
+        first_seen = known.first_seen_at if known else self._now
+        observed = Observed(first_seen, changed, self._now, None, best.error, seq)
+        # Digests that another version of the mapping wrote say nothing about this one's rows.
+        trusted = known is not None and known.mapping_version == MAPPING_VERSION
+        stored_parts = None if known is None else known.parts if trusted else ""
+        mapping.add_session(batch, origin, content, observed, stored_parts)
+        if new_version:
+            batch.versions.append(
+                VersionRow(
+                    best.project_id,
+                    session_id,
+                    seq,
+                    best.content_hash,
+                    content.current_phase,
+                    content.effective_status,
+                    changed,
+                    self._now,
+                )
+            )
+
+
+def _shows(known: Shown, best: FileRow) -> bool:
+    return (
+        known.workspace_id == best.workspace_id
+        and known.inputs_hash == best.inputs_hash
+        and known.mapping_version == MAPPING_VERSION
+        # A bad file's own time says nothing about the good content that is still shown.
+        and (
+            best.error is not None
+            or known.activity_at == (best.document_time or mapping.time_of(best.mtime_ns))
+        )
+    )
+
+
+_IGNORED = frozenset({"observed_at", "folder_mtime_ns"})
+_COMPARED = tuple(index for index, name in enumerate(FileRow._fields) if name not in _IGNORED)
+
+
+def _same(stored: FileRow, row: FileRow) -> bool:
+    return all(stored[index] == row[index] for index in _COMPARED)
+
+
+def _outcome(mine: FileRow | None, row: FileRow) -> Outcome:
+    if row.error is not None:
+        return Outcome.INVALID
+    if (
+        mine is None
+        or mine.inputs_hash != row.inputs_hash
+        or mine.mapping_version != row.mapping_version
+        or mine.missing_since is not None
+    ):
+        return Outcome.WRITTEN
+    return Outcome.TOUCHED
+
+
+def _stored_look(mine: FileRow | None) -> Look:
+    """Return a stand-in for the look at a folder that the operating system does not let us look at."""
+    return Look(Signature(0, 0, 0, 0, 0), 0) if mine is None else load_look(mine)

@@ -1,0 +1,25 @@
+"""What every refusal of a command must be like."""
+
+import re
+
+CODES = {0, 1, 2, 3, 69, 75, 78}
+"""The exit codes of design.md, section 10."""
+
+_TOLD = re.compile(r"session(ctl|d): \S")
+
+
+def check(code: int, err: str, what: object, *, with_hint: bool = True) -> None:
+    """See that a call ended in order: a known code, and a sentence with a hint where it refused something.
+
+    `sessiond check-config` lists what is wrong, each with its hint: it has none at the end.
+    """
+    assert code in CODES, (what, code, err)
+    assert "Traceback" not in err, (what, err)
+    assert "unexpected" not in err, (what, err)
+    assert all(line.isprintable() for line in err.splitlines()), (what, err)
+    if with_hint and code in {2, 69, 75, 78}:
+        lines = err.splitlines()
+        assert lines, what
+        assert all(_TOLD.match(line) for line in lines[:-1]), (what, err)
+        assert lines[-1].startswith("  hint: "), (what, err)
+    assert code in {0, 1, 3} or len(err) < 9000, (what, len(err))

@@ -1,0 +1,117 @@
+"""Sessions of which nothing is stored yet: their rows are inserted without further questions."""
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sessionlib.db import store
+from sessionlib.sync import mirror
+from sessionlib.sync.mirror import Outcome
+from tests import builders, mirrors
+from tests.mirrors import World, outcomes
+
+
+def make_many(root: Path, count: int) -> list[Path]:
+    """Make sessions that all differ, with parts of every kind that a document can hold."""
+    return [
+        builders.make_session(
+            root, f"s{n:03}", builders.v2_building(5, range(1, n % 5 + 1), topic=f"No. {n}")
+        )
+        for n in range(count)
+    ]
+
+
+def between_look_and_insert(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
+    """Let something happen once, after a transaction has looked at what is stored."""
+    real = store.hold_sessions
+    todo = [act]
+
+    def held(*args: Any) -> store.Held:
+        found = real(*args)
+        if todo:
+            todo.pop()()
+        return found
+
+    monkeypatch.setattr(store, "hold_sessions", held)
+
+
+def test_who_gets_in_between_look_and_insert(
+    world: World, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that somebody without our locks has inserted are found, and written over; on SQLite nobody can."""
+    folders = make_many(root, 5)
+    entered = []
+
+    def intrude() -> None:
+        if world.database.is_postgres:
+            monkeypatch.setattr(store, "lock_sessions", lambda *_: None)
+            entered.append(outcomes(world, folders[3]))
+            builders.write_json(folders[3] / "state.json", builders.v2(topic="newer"))
+            return
+        intruder = sqlite3.connect(str(world.database.url.database), timeout=0)
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            intruder.execute("DELETE FROM sessions")
+        intruder.close()
+
+    world.place(root)
+    between_look_and_insert(monkeypatch, intrude)
+    assert set(outcomes(world, *folders)) <= {Outcome.WRITTEN, Outcome.UNCHANGED}
+    assert world.session("s002")["topic"] == "No. 2"
+    assert len(world.rows("sessions")) == 5
+    if world.database.is_postgres:
+        assert entered == [[Outcome.WRITTEN]]
+        assert (world.session("s003")["topic"], world.session("s003")["version_seq"]) == ("newer", 2)
+
+
+def test_many_at_once_are_stored_like_each_alone(world: World, root: Path) -> None:
+    """Statements of many rows store what statements of one row store, in every table."""
+    folders = make_many(root, 75)
+    assert set(outcomes(world, *folders)) == {Outcome.WRITTEN}
+    together = world.derived()
+    assert [len(together[name]) for name in ("sessions", "checkpoints")] == [75, 375]
+    mirrors.empty(world.database)
+    alone = world.restarted()
+    for folder in folders:
+        assert outcomes(alone, folder) == [Outcome.WRITTEN]
+    assert alone.derived() == together
+
+
+def test_new_sessions_that_share_their_content(world: World, root: Path) -> None:
+    """New sessions of the same bytes share one document, together or one after the other."""
+    folders = [
+        builders.make_session(root, slug, builders.v2(topic="twin")) for slug in ("one", "two", "three")
+    ]
+    assert outcomes(world, *folders[:2]) == [Outcome.WRITTEN] * 2
+    assert outcomes(world, folders[2]) == [Outcome.WRITTEN]
+    assert len(world.rows("documents")) == 1
+    assert {row["topic"] for row in world.rows("sessions")} == {"twin"}
+
+
+def test_new_and_known_sessions_in_one_group(world: World, root: Path) -> None:
+    """A group may hold new sessions, changed ones and unchanged ones; each is written as it needs."""
+    folders = make_many(root, 3)
+    world.sync(*folders[:2])
+    builders.write_json(folders[1] / "state.json", builders.v2(topic="changed"))
+    assert outcomes(world, *folders) == [Outcome.UNCHANGED, Outcome.WRITTEN, Outcome.WRITTEN]
+    assert [row["topic"] for row in sorted(world.rows("sessions"), key=lambda row: row["slug"])] == [
+        "No. 0",
+        "changed",
+        "No. 2",
+    ]
+    assert [world.session(slug)["version_seq"] for slug in ("s000", "s001", "s002")] == [1, 2, 1]
+
+
+def test_heavy_folders_are_written_in_portions(
+    world: World, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is read before it is written is bounded by its size, not by the number of folders."""
+    folders = make_many(root, 6)
+    size = (folders[0] / "state.json").stat().st_size
+    monkeypatch.setattr(mirror, "_ENOUGH", 2 * size)
+    world.place(root)
+    with mirrors.begun_writes(world.database) as begun:
+        assert outcomes(world, *folders) == [Outcome.WRITTEN] * 6
+    assert len(begun) == 3

@@ -1,0 +1,35 @@
+"""Memory that was freed goes back to the system."""
+
+import subprocess
+import sys
+
+import pytest
+
+_PROBE = """
+import sys
+from sessiond import heap
+from tests.hostile import memory
+
+if not heap.give_back():
+    sys.exit(77)
+before = memory.rss()
+for size in (8 << 20, 1 << 20, 500_000):
+    # What lies behind a freed block keeps a heap from shrinking.
+    blocks = [bytes(size) for _ in range(40_000_000 // size)]
+    del blocks[::2], blocks[:-1]
+    blocks.clear()
+kept = [bytes(300_000) for _ in range(100)]
+del kept[:-1]
+print((memory.rss() - before) >> 20)
+"""
+
+
+def test_large_blocks_are_not_kept() -> None:
+    """A process that has held many large blocks for a moment is hardly larger afterwards."""
+    done = subprocess.run(
+        [sys.executable, "-c", _PROBE], capture_output=True, text=True, check=False, timeout=50
+    )
+    if done.returncode == 77:
+        pytest.skip("another C library than glibc")
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) <= 3
