@@ -27,10 +27,30 @@ class SessionlibError(Exception):
         self.hint = hint
 
 
+def printable(text: str) -> str:
+    """Return a text on one line, with what a terminal would obey, or UTF-8 cannot carry, spelled out."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
 class UsageError(SessionlibError):
     """The call's words do not fit: a wrong value, an unknown name, options that exclude each other."""
 
     exit_code = 2
+
+
+_ADVICE = {
+    2: "`--help` behind the same words tells what they take",
+    69: "see that the database runs and that database.url means it; `sessionctl status` tells more",
+    75: "wait for the other one, or stop it",
+    78: "`sessiond check-config` tells all that is wrong with the configuration",
+}
+
+
+def advice(error: SessionlibError) -> str | None:
+    """Return what to do about an error: its hint, or what helps with all that end with the same code."""
+    return error.hint or _ADVICE.get(error.exit_code)
 
 
 def nowhere(error: Exception) -> UsageError | None:

@@ -12,8 +12,11 @@ from sessionlib.cli.answer import Freshness
 from sessionlib.errors import ConfigError, SchemaMissingError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sqlalchemy import Connection
 
+    from sessionlib.cli import relay
     from sessionlib.config import Config
     from sessionlib.control import ControlClient
     from sessionlib.db.engine import Database
@@ -130,6 +133,17 @@ class Context:
                     told = beat if told is None else told._replace(as_of=beat.as_of, age=beat.age)
                 self._fresh = told
                 yield connection
+
+    def told(self, target: str, parameters: "Mapping[str, object]") -> "relay.Told | None":
+        """Return what the running daemon answers in place of the database; None where that must be asked.
+
+        Args:
+            target: The path of a reading route, quoted.
+            parameters: Of the route; None and False are left out.
+        """
+        from sessionlib.cli import relay
+
+        return relay.ask(self.options, target, parameters)
 
     def client(self, timeout: float = 5.0) -> "ControlClient":
         """Return a client of the daemon that belongs to the configuration; nothing is connected yet."""

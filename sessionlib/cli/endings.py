@@ -33,11 +33,11 @@ def ended(work: "Callable[[], int]") -> int:
 
 def _failed(error: Exception) -> int:
     # Imported late: the class brings half of what `sessionctl status` is quick without.
-    from sessionlib.errors import SessionlibError, nowhere
+    from sessionlib.errors import SessionlibError, advice, nowhere
 
     error = nowhere(error) or error
     if isinstance(error, SessionlibError):
-        complain(error.message, error.hint)
+        complain(error.message, advice(error))
         return error.exit_code
     if os.environ.get(TRACEBACK_VARIABLE):
         raise error
@@ -88,7 +88,9 @@ def unprintable(error: OSError) -> "Exception":
     from sessionlib.errors import SessionlibError
 
     drop_output()
-    return SessionlibError(f"cannot write the answer: {error.strerror or error}")
+    return SessionlibError(
+        f"cannot write the answer: {error.strerror or error}", hint="look at where standard output leads"
+    )
 
 
 def drop_output() -> None:

@@ -5,16 +5,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from typing_extensions import override
-
 from sessionlib.cli.text import visible
 
 
 class _Line(logging.Formatter):
     """One line a record: the words, then the fields of the event."""
 
-    @override
-    def format(self, record: logging.LogRecord) -> str:
+    # The decorator `override` would cost an import that takes longer than many an answer.
+    def format(self, record: logging.LogRecord) -> str:  # type: ignore[explicit-override]
         fields = getattr(record, "fields", {})
         told = " ".join(f"{name}={value}" for name, value in fields.items())
         return visible(f"{record.levelname.lower()}: {record.getMessage()} {told}".rstrip())

@@ -1,15 +1,17 @@
 """`sessionctl`: parse, let the verb answer, print, and turn every error into one line and an exit code."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from sessionlib import __version__
+from sessionlib.arguments import Parser
 from sessionlib.cli import endings
 from sessionlib.cli.answer import Answer
 from sessionlib.cli.context import Context
 from sessionlib.cli.options import GLOBAL_DEFAULTS, global_options
 from sessionlib.cli.printer import Printer
-from sessionlib.cli.verbs import VERBS
+from sessionlib.cli.verbs import adding
 
 _DESCRIPTION = "Ask the mirror of coding-agent sessions, bring it up to date, and change sessions."
 _EPILOG = """\
@@ -27,21 +29,21 @@ exit codes: 0 ok, 1 a negative answer (also: stale), 2 usage, 3 daemon not runni
 """
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line; imports no verb's tools."""
+def build_parser(words: Sequence[str] = ()) -> Parser:
+    """Return the parser of the whole command line, or of what these words of a call can mean."""
     common = global_options()
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="sessionctl",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[common],
-        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"sessionctl {__version__}")
     commands = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for add in VERBS:
+    for add in adding(words):
         add(commands, common)
+    parser.sign()
     return parser
 
 
@@ -51,11 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    parser = build_parser()
-    options, left = parser.parse_known_args(argv, argparse.Namespace(**GLOBAL_DEFAULTS))
+    words = sys.argv[1:] if argv is None else argv
+    parser = build_parser(words)
+    options, left = parser.parse_known_args(words, argparse.Namespace(**GLOBAL_DEFAULTS))
     if left:
         # The usage of the action is worth more here than that of the whole program.
-        getattr(options, "parser", parser).error(f"unrecognized arguments: {' '.join(left)}")
+        options.parser.refuse_words(left)
     from sessionlib.cli import logs
 
     with logs.shown(options.verbose):

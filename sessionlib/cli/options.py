@@ -3,7 +3,8 @@
 import argparse
 import re
 from collections.abc import Callable
-from pathlib import Path
+
+from sessionlib.arguments import a_path, filled
 
 MOST = 2**31 - 1
 """The greatest number an option takes: what both databases hold in an integer."""
@@ -28,10 +29,10 @@ def global_options() -> argparse.ArgumentParser:
     """
     parent = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     group = parent.add_argument_group("options of every verb")
-    group.add_argument("--config", type=Path, metavar="FILE", help="configuration file")
-    group.add_argument("--database", metavar="URL", help="database URL, without a password")
-    group.add_argument("--state-dir", type=Path, metavar="DIR", help="folder of the SQLite file")
-    group.add_argument("--runtime-dir", type=Path, metavar="DIR", help="folder of the daemon's socket")
+    group.add_argument("--config", type=a_path, metavar="FILE", help="configuration file")
+    group.add_argument("--database", type=filled, metavar="URL", help="database URL, without a password")
+    group.add_argument("--state-dir", type=a_path, metavar="DIR", help="folder of the SQLite file")
+    group.add_argument("--runtime-dir", type=a_path, metavar="DIR", help="folder of the daemon's socket")
     group.add_argument("--json", action="store_true", help='print one object: {"as_of", "stale", "rows"}')
     group.add_argument("--no-color", action="store_true", help="no colours (NO_COLOR does it too)")
     group.add_argument("-v", "--verbose", action="count", help="say more; twice: everything")

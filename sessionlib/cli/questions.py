@@ -1,5 +1,6 @@
 """How the answers to the named questions look: the columns of each, by its name."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from sessionlib.cli import columns
@@ -8,9 +9,8 @@ from sessionlib.cli.text import duration
 
 
 def _quiet_for(row: Any) -> str:
-    from sessionlib.models.base import utc_now
-
-    return duration((utc_now() - row.content_changed_at).total_seconds())
+    now = datetime.now(UTC)  # noqa: TID251 - utc_now() lies behind pydantic
+    return duration((now - row.content_changed_at).total_seconds())
 
 
 _SESSIONS = columns.SESSIONS

@@ -8,6 +8,7 @@ import os
 import sys
 import time
 
+from sessionlib import locations
 from sessionlib.cli import endings
 from sessionlib.cli.status_sheet import headline_of, moment, sheet, unwell
 from sessionlib.cli.text import duration, is_unicode, json_text, visible
@@ -151,9 +152,9 @@ def _absent(place: finding.Place) -> Report:
     )
     if last.get("state") == "stopped":
         return Report(tree, NO_DAEMON, f"not running; stopped {when}, {mirrored}", finding.START_HINT, age)
-    state, pid = last.get("state"), last.get("pid")
-    if _is_alive(pid):
-        told = f"not listening; process {pid} is there, and was {state} {when}; {mirrored}"
+    state = last.get("state")
+    if holder := _holder(place):
+        told = f"not listening; process {holder} is there, and was {state} {when}; {mirrored}"
         return Report(tree, NO_DAEMON, told, "it is about to listen or to end; ask again in a moment", age)
     told = f"not running; it ended without a word, and was {state} {when}; {mirrored}"
     return Report(tree, NO_DAEMON, told, finding.START_HINT, age)
@@ -176,23 +177,31 @@ def _age_of(last: "dict[str, Any] | None") -> str:
         return ""
 
 
-def _is_alive(pid: object) -> bool:
-    """Tell whether a process has this id that may be a daemon; ids are used again, the dead keep theirs."""
-    if not isinstance(pid, int) or pid <= 1:
-        return False
+def _holder(place: finding.Place) -> str | None:
+    """Return the id of the process that holds the daemon's lock; None when none does, or it cannot be told.
+
+    The kernel frees the lock with its process, so neither a number that is used again nor a program of a like
+    name is taken for a daemon. Looking disturbs nobody: a daemon that starts at this moment tries again.
+    """
+    import fcntl
+
+    path = f"{os.path.dirname(place.status_file)}/{locations.LOCK_NAME}"  # noqa: PTH120 - without pathlib
     try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:  # noqa: PTH123 - without pathlib
-            return b"sessiond" in file.read()
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
-        if os.path.isdir("/proc/self"):  # noqa: PTH112
-            return False
+        return None
     try:
-        os.kill(pid, 0)
-    except PermissionError:
-        return True
-    except (OSError, OverflowError):
-        return False
-    return True
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        # Its first line is the process id, for people.
+        number = os.read(descriptor, 32).partition(b"\n")[0]
+        return number.decode() if number.isdigit() else "of unknown number"
+    except OSError:
+        return None
+    else:
+        return None
+    finally:
+        os.close(descriptor)
 
 
 def _print(report: Report, options: "Options") -> None:
@@ -207,7 +216,10 @@ def _print(report: Report, options: "Options") -> None:
         _print_sheet(report, options)
     sys.stdout.flush()
     if report.hint:
-        print(f"hint: {visible(report.hint)}", file=sys.stderr)
+        try:
+            print(f"hint: {visible(report.hint)}", file=sys.stderr)
+        except OSError:
+            return  # The answer has been given.
 
 
 def _print_sheet(report: Report, options: "Options") -> None:

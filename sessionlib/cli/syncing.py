@@ -1,5 +1,6 @@
 """One pass over sessions roots without a daemon: find them, compare, wait for what differs, tell."""
 
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -7,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sessionlib.db import queries, store
+from sessionlib.db import pictures, queries
+from sessionlib.db.pictures import RootKey
 from sessionlib.errors import DatabaseUnavailableError, StateNotFoundError
 from sessionlib.runtime import Runtime
 from sessionlib.state.scan import find_roots, session_place
@@ -43,7 +45,7 @@ def find_below(runtime: Runtime, path: Path) -> Found:
         DatabaseError: The database does not answer.
     """
     found = Found()
-    real = path.resolve()
+    real = Path(os.path.realpath(path))  # not Path.resolve: it raises for links that lead in circles
     if path.is_dir():
         discovery = find_roots(path, runtime.finder)
         found.problems += discovery.problems
@@ -118,16 +120,11 @@ class Pass:
 
     def unconfirmed(self) -> list[Place]:
         """Return the places with folders that one look has found absent, and another must confirm."""
-        found = []
+        places = [reports[-1].place for reports in self.reports.values() if not reports[-1].missing]
+        keys = [RootKey(place.project_id, place.workspace_id, place.root) for place in places]
         with self._runtime.database.read() as connection:
-            for reports in self.reports.values():
-                place = reports[-1].place
-                stored = store.fingerprints(connection, place.project_id, place.workspace_id, place.root)
-                if not reports[-1].missing and any(
-                    row.absent_since is not None and row.missing_since is None for row in stored.values()
-                ):
-                    found.append(place)
-        return found
+            absent = pictures.roots_with_absent(connection, keys)
+        return [place for place, key in zip(places, keys, strict=True) if key in absent]
 
     def rows(self) -> list[dict[str, Any]]:
         """Return what came of each root, for people and programs."""

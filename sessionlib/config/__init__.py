@@ -5,7 +5,7 @@ Nothing is read at import.
 """
 
 from sessionlib.config.describing import Setting, describe
-from sessionlib.config.loading import CREDENTIALS_VARIABLE, load
+from sessionlib.config.loading import COMMAND_LINE, CREDENTIALS_VARIABLE, load
 from sessionlib.config.machine import HOST_VARIABLE
 from sessionlib.config.reloading import reloaded
 from sessionlib.config.sections import (
@@ -22,6 +22,7 @@ from sessionlib.config.urls import DATABASE_VARIABLE, masked, names_no_host, pas
 from sessionlib.locations import CONFIG_VARIABLE, RUNTIME_VARIABLE, STATE_VARIABLE, default_config_path
 
 __all__ = [
+    "COMMAND_LINE",
     "CONFIG_VARIABLE",
     "CREDENTIALS_VARIABLE",
     "DATABASE_VARIABLE",

@@ -1,5 +1,6 @@
 """Small files with one setting, a secret or a drawn id in them: read without trust, written whole."""
 
+import codecs
 import os
 import stat
 from pathlib import Path
@@ -115,8 +116,11 @@ def _all_of(descriptor: int, most: int) -> bytes:
 
 
 def _decoded(content: bytes) -> str:
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise UnfitFileError("it is written in UTF-16; save it as UTF-8")
     try:
-        return content.decode()
+        # With or without the mark that editors of other systems put in front.
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         # Not the error's own words: they would carry the content along.
         raise UnfitFileError(f"it is not UTF-8 (byte {error.start})") from None

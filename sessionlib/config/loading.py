@@ -46,7 +46,8 @@ _OPTIONS = {
     "daemon.state_dir": "--state-dir",
     "daemon.runtime_dir": "--runtime-dir",
 }
-_OPTION = "the command line"
+COMMAND_LINE = "the command line"
+"""What gave a key that an option without a name of its own has set."""
 
 
 def load(
@@ -76,7 +77,7 @@ def load(
     gathered.read_environment()
     for section, settings in (overrides or {}).items():
         for name, value in settings.items():
-            gathered.put(section, name, value, _OPTIONS.get(f"{section}.{name}", _OPTION))
+            gathered.put(section, name, value, _OPTIONS.get(f"{section}.{name}", COMMAND_LINE))
     return gathered.settle()
 
 

@@ -94,9 +94,22 @@ def _sessions_root_around(folder: Path, config: Config) -> Path | None:
     return None
 
 
+def _named_in_url(config: Config) -> Iterator[Problem]:
+    """The SQLite file in the state folder is named in a URL, which is text."""
+    try:
+        config.database_url.encode()
+    except UnicodeEncodeError:
+        key = "daemon.state_dir"
+        reason = "must be a path in UTF-8, because the database's URL names it"
+        yield Problem(config.origin(key), key, reason, "name another folder, or the database: database.url")
+    except ConfigError:
+        return  # No home folder: said where the socket's path is looked at.
+
+
 _RULES = (
     _ordered("watch.quiet", "watch.longest_delay"),
     _ordered("sync.first_delay", "sync.longest_delay"),
     _Rule(("daemon.state_dir", "daemon.runtime_dir"), _socket_path),
+    _Rule(("daemon.state_dir", "database.url"), _named_in_url),
     _Rule(("daemon.state_dir", "daemon.runtime_dir", "watch.roots", "watch.sessions_dirs"), _own_folders),
 )

@@ -3,6 +3,7 @@
 What a key is for and why one would change it stands in ``config.example.toml``.
 """
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
@@ -30,6 +31,7 @@ _LISTEN = re.compile(r"(127\.0\.0\.1|\[::1\]|localhost):([0-9]{1,5})", re.ASCII)
 _ORIGIN = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:]+\])(?::([0-9]{1,5}))?", re.ASCII)
 _USUAL_PORTS = {"http": "80", "https": "443"}
 _PORT_MOST = 65535
+_NAME_MOST, _PATH_MOST = 255, 4000
 
 
 def _path_text(value: object) -> object:
@@ -40,7 +42,15 @@ def _path_text(value: object) -> object:
         # Not repeated in the message: a URL may hold a password.
         message = "must be a path, not a URL"
         raise ValueError(message)
+    if isinstance(value, str | Path) and _is_too_long(os.fspath(value)):
+        message = f"must be a path whose names have at most {_NAME_MOST} bytes, and {_PATH_MOST} in all"
+        raise ValueError(message)
     return value
+
+
+def _is_too_long(path: str) -> bool:
+    written = path.encode(errors="surrogatepass")
+    return len(written) > _PATH_MOST or any(len(name) > _NAME_MOST for name in written.split(b"/"))
 
 
 def _folder(path: Path, info: ValidationInfo) -> Path:

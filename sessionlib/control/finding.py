@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 START_HINT = "start it: `sessiond run ROOT`, or `sessionctl service start`"
 
 _KEYS = ("state_dir", "runtime_dir")
+_CONFIG_MOST = 1024 * 1024
 _STATUS_MOST = 64 * 1024 * 1024
 
 
@@ -125,17 +126,35 @@ def _configured(
 def _read(named: str | None, environ: Mapping[str, str]) -> dict[str, str]:
     path = locations.default_config_text(environ) if named is None else locations.absolute_text(named)
     try:
-        with open(path, "rb") as file:  # noqa: PTH123
-            text = file.read()
+        text = _content(path)
     except FileNotFoundError:
         if named is None:
             return {}
         raise Unreadable(path, "No such file or directory") from None
     except OSError as error:
         raise Unreadable(path, error.strerror or str(error)) from error
+    except ValueError:
+        raise Unreadable(path, "its name holds a NUL character") from None
     if not _mentions(text):
         return {}
     return _parsed(path, text)
+
+
+def _content(path: str) -> bytes:
+    """Return what a configuration file holds; never waits for a pipe, as `config.files` does not."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISCHR(mode)):
+            raise Unreadable(path, f"it is a {'folder' if stat.S_ISDIR(mode) else 'pipe'}, not a file")
+        text = b""
+        while part := os.read(descriptor, 65_536):
+            text += part
+            if len(text) > _CONFIG_MOST:
+                raise Unreadable(path, f"it is larger than {_CONFIG_MOST // 1024} KiB")
+        return text
+    finally:
+        os.close(descriptor)
 
 
 def _mentions(text: bytes) -> bool:
@@ -153,12 +172,22 @@ def _parsed(path: str, text: bytes) -> dict[str, str]:
     import tomllib  # noqa: PLC0415 - see `_mentions`
 
     try:
-        daemon = tomllib.loads(text.decode()).get("daemon", {})
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        daemon = tomllib.loads(text.decode("utf-8-sig")).get("daemon", {})
+    except UnicodeDecodeError as error:
+        raise Unreadable(path, f"it is not UTF-8 (byte {error.start})") from None
+    except RecursionError:
+        raise Unreadable(path, "it is nested too deeply") from None
+    except ValueError as error:
         raise Unreadable(path, str(error)) from error
     if not isinstance(daemon, dict):
         raise Unreadable(path, "daemon: must be a table, [daemon]")
-    return {key: daemon[key] for key in _KEYS if isinstance(daemon.get(key), str) and daemon[key]}
+    named = {key: daemon[key] for key in _KEYS if isinstance(daemon.get(key), str) and daemon[key]}
+    for key, folder in named.items():
+        try:
+            _absolute(folder)
+        except RuntimeError as error:
+            raise Unreadable(path, f"daemon.{key}: {error}") from error
+    return named
 
 
 def _last_words(path: str) -> tuple[dict[str, object] | None, str]:

@@ -119,6 +119,8 @@ class Status:
         reasons: Why the mirror must not be trusted to be fresh, in words, the gravest first.
         oldest_unsynced_s: How long the oldest known change has been waiting to be mirrored; None without one.
         overflows: How often events were lost since the start.
+        events: File events read since the start; our own reading and writing raises none.
+        hints: Folders that those, and looks where there are no events, said to look at.
         subscribers: Listeners to the change feed.
         changes: Changes published on the feed since the start.
         log_lost: Log lines that could not be written since the start.
@@ -150,6 +152,8 @@ class Status:
     roots: tuple[RootState, ...] = ()
     workspaces: tuple[WorkspaceState, ...] = ()
     parts: tuple[PartState, ...] = ()
+    events: int = 0
+    hints: int = 0
     log_lost: int = 0
     log_error: str | None = None
 

@@ -1,32 +1,30 @@
-"""The verbs, one family a module. What a verb needs it imports when it runs."""
+"""The verbs, one family a module of its name. What a verb needs it imports when it runs."""
 
-from sessionlib.cli.verbs import (
-    db,
-    events,
-    projects,
-    query,
-    reload,
-    rescan,
-    service,
-    session,
-    sessions,
-    show,
-    status,
-    sync,
-)
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
 
-VERBS = (
-    status.add,
-    projects.add,
-    sessions.add,
-    show.add,
-    query.add,
-    events.add,
-    sync.add,
-    rescan.add,
-    session.add,
-    db.add,
-    service.add,
-    reload.add,
+NAMES = (
+    "status",
+    "projects",
+    "sessions",
+    "show",
+    "query",
+    "events",
+    "sync",
+    "rescan",
+    "session",
+    "db",
+    "service",
+    "reload",
 )
-"""Functions that add a verb to the parser, given the subparsers and the parent of the common options."""
+"""In the order of the help."""
+
+
+def adding(words: Sequence[str] = ()) -> list[Callable[[Any, Any], None]]:
+    """Return functions that add a verb to the parser, given the subparsers and the parent of common options.
+
+    Where the words of a call begin with a verb, the other verbs can say nothing to it, and are left out.
+    """
+    wanted = words[:1] if words and words[0] in NAMES else NAMES
+    return [import_module(f"{__name__}.{name}").add for name in wanted]

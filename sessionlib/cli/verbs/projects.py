@@ -2,11 +2,13 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sessionlib.arguments import a_path, filled
 from sessionlib.cli import columns
-from sessionlib.cli.answer import Answer, Block, Column, Facts, Lines, Table
+from sessionlib.cli.answer import Answer, Block, Column, Facts, Freshness, Lines, Table
 from sessionlib.cli.context import Context
 from sessionlib.cli.options import reading_options
 from sessionlib.cli.text import visible, words
@@ -50,7 +52,8 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
             name, parents=parents, allow_abbrev=False, help=told, description=told
         )
         for argument, meaning in arguments:
-            made.add_argument(argument.lower(), metavar=argument, help=meaning)
+            kind = a_path if argument == "PATH" else filled
+            made.add_argument(argument.lower(), type=kind, metavar=argument, help=meaning)
         made.set_defaults(run=run)
         return made
 
@@ -76,12 +79,20 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def list_all(context: Context) -> Answer:
     """List all projects."""
+    told = context.told("/projects", {})
+    if told is not None:
+        return _listed(told.rows, told.views(), told.freshness)
     from sessionlib.db import queries
 
     with context.reading() as connection:
         rows = queries.projects(connection)
         freshness = context.freshness(connection)
-    return Answer(rows=rows, blocks=[Table(columns.PROJECTS, rows, empty="no projects")], freshness=freshness)
+    return _listed(rows, rows, freshness)
+
+
+def _listed(rows: Sequence[Any], shown: Sequence[Any], freshness: Freshness) -> Answer:
+    table = Table(columns.PROJECTS, shown, empty="no projects")
+    return Answer(rows=rows, blocks=[table], freshness=freshness)
 
 
 def show(context: Context) -> Answer:
@@ -136,10 +147,12 @@ def register(context: Context) -> Answer:
     from sessionlib.db.crud import projects, workspaces
     from sessionlib.runtime import Runtime
     from sessionlib.state.scan import sessions_roots_of
+    from sessionlib.sync import candidates
     from sessionlib.sync.places import real_name
 
-    path = Path(context.options.path).expanduser().absolute()
+    path: Path = context.options.path.expanduser().absolute()
     with Runtime.open(context.config) as runtime:
+        candidates.check(path, runtime.finder)
         with runtime.database.read() as connection:
             here = workspaces.of_host(connection, context.config.host_id())
         daemon = context.daemon()

@@ -10,7 +10,7 @@ from sessionlib.cli.questions import COLUMNS
 from sessionlib.errors import UsageError
 
 if TYPE_CHECKING:
-    from sessionlib.db.queries.named import Question
+    from sessionlib.db.questions import Question
 
 _CATALOGUE = (
     Column("query", lambda row: row["name"], style="bold"),
@@ -43,22 +43,35 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def run(context: Context) -> Answer:
     """Answer the question, or list them all."""
-    from sessionlib.db.queries import named
+    from sessionlib.db import questions
 
     name = context.options.name
     if name is None:
-        rows = named.catalogue()
+        rows = questions.catalogue()
         return Answer(rows=rows, blocks=[Table(_CATALOGUE, rows)])
-    question = named.lookup(name)
+    question = questions.lookup(name)
     if question is None:
-        raise named.unknown(name, "`sessionctl query`")
+        raise questions.unknown(name, "`sessionctl query`")
     given = _given(question, context.options)
+    columns = COLUMNS[question.name]
+    told = context.told(f"/queries/{question.name}", given)
+    if told is not None:
+        table = Table(columns, told.views(), empty="none")
+        notes = _notes(given, more=bool(told.more["more"]))
+        return Answer(rows=told.rows, blocks=[table], freshness=told.freshness, notes=notes)
+    from sessionlib.db.queries import named
+
     with context.reading() as connection:
         found = named.answer(connection, question, given)
         freshness = context.freshness(connection)
-    notes = [f"the first {named.limit_of(given)}; there are more (--limit)"] if found.more else []
-    table = Table(COLUMNS[question.name], found.rows, empty="none")
-    return Answer(rows=found.rows, blocks=[table], freshness=freshness, notes=notes)
+    table = Table(columns, found.rows, empty="none")
+    return Answer(rows=found.rows, blocks=[table], freshness=freshness, notes=_notes(given, more=found.more))
+
+
+def _notes(given: dict[str, Any], *, more: bool) -> list[str]:
+    from sessionlib.db.questions import limit_of
+
+    return [f"the first {limit_of(given)}; there are more (--limit)"] if more else []
 
 
 def _given(question: "Question", options: argparse.Namespace) -> dict[str, Any]:
@@ -67,12 +80,12 @@ def _given(question: "Question", options: argparse.Namespace) -> dict[str, Any]:
     Raises:
         UsageError: One that the question does not take, or the one that it needs is not there.
     """
-    from sessionlib.db.queries import named
+    from sessionlib.db import questions
 
-    given = {name: getattr(options, name) for name in named.OPTIONS if getattr(options, name) is not None}
+    given = {name: getattr(options, name) for name in questions.OPTIONS if getattr(options, name) is not None}
     if options.argument is not None:
         if question.bare is None or question.bare in given:
             raise UsageError(f"query {question.name} does not know what to do with {options.argument!r}")
         given[question.bare] = options.argument
-    named.check(question, given, "--{}".format, f"sessionctl query {question.name} VALUE")
+    questions.check(question, given, "--{}".format, f"sessionctl query {question.name} VALUE")
     return given

@@ -6,6 +6,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sessionlib.arguments import a_path
 from sessionlib.cli.answer import Answer, Block, Column, Freshness, Lines, Table
 from sessionlib.cli.context import Context
 from sessionlib.cli.options import amount
@@ -43,7 +44,7 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
         "paths",
         nargs="*",
         metavar="PATH",
-        type=Path,
+        type=a_path,
         help="a project, or a folder above projects; all without",
     )
     parser.add_argument("--project", metavar="P", help="name, alias or id of a project, instead of a path")

@@ -1,9 +1,9 @@
 """`sessionctl service`: install, uninstall, start, stop and look at the daemon as a service."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sessionlib.arguments import a_path
 from sessionlib.cli.answer import Answer, Block, Facts, Lines
 from sessionlib.cli.context import Context
 from sessionlib.cli.options import whole
@@ -48,7 +48,7 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
         "--root",
         action="append",
         default=[],
-        type=Path,
+        type=a_path,
         metavar="ROOT",
         help="a folder to look under for projects, again for more; they replace watch.roots",
     )

@@ -40,7 +40,7 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
             name, parents=[common], allow_abbrev=False, help=told, description=told
         )
         if name != "new":
-            made.add_argument("session", nargs="?", metavar="SESSION", help=_WHICH)
+            made.add_argument("session", nargs="?", type=str, metavar="SESSION", help=_WHICH)
         made.set_defaults(run=run, parser=made)
         return made
 
@@ -68,7 +68,7 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def _add_new(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "place", nargs="?", metavar="PATH_OR_SLUG", help="made of date and topic when left out"
+        "place", nargs="?", type=str, metavar="PATH_OR_SLUG", help="made of date and topic when left out"
     )
     parser.add_argument("--topic", required=True, help="what it is about")
     parser.add_argument("--description", help="more about it")

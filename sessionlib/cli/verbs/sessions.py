@@ -1,16 +1,32 @@
 """`sessionctl sessions`: list sessions, filtered."""
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sessionlib.cli import columns
-from sessionlib.cli.answer import Answer, Table
+from sessionlib.cli.answer import Answer, Freshness, Table
 from sessionlib.cli.context import Context
 from sessionlib.cli.options import reading_options, whole
 from sessionlib.cli.text import words
 
 if TYPE_CHECKING:
     from sessionlib.db.queries import SessionFilter
+
+
+_FILTERS = (
+    "phase",
+    "status",
+    "project",
+    "type",
+    "min_checkpoints",
+    "min_completed",
+    "text",
+    "branch",
+    "missing",
+    "limit",
+    "offset",
+)
 
 
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -42,17 +58,26 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def run(context: Context) -> Answer:
     """List the wanted sessions, and how many there are when not all are shown."""
+    options = context.options
+    told = context.told("/sessions", {name: getattr(options, name) for name in _FILTERS})
+    if told is not None:
+        return _answer(options, told.rows, told.views(), told.more["total"], told.freshness)
     from sessionlib.db import queries
 
-    wanted = _filter(context.options)
     with context.reading() as connection:
-        rows, total = queries.page(connection, wanted)
+        rows, total = queries.page(connection, _filter(options))
         freshness = context.freshness(connection)
+    return _answer(options, rows, rows, total, freshness)
+
+
+def _answer(
+    options: argparse.Namespace, rows: list[Any], shown: Sequence[Any], total: int, freshness: Freshness
+) -> Answer:
     return Answer(
         rows=rows,
-        blocks=[Table(columns.SESSIONS, rows, empty="no sessions")],
+        blocks=[Table(columns.SESSIONS, shown, empty="no sessions")],
         freshness=freshness,
-        notes=[*_footer(len(rows), total, wanted), *_doubts(rows, wanted)],
+        notes=[*_footer(len(rows), total, options.offset), *_doubts(rows, options)],
     )
 
 
@@ -74,27 +99,24 @@ def _filter(options: argparse.Namespace) -> "SessionFilter":
     )
 
 
-def _footer(shown: int, total: int, wanted: "SessionFilter") -> list[str]:
+def _footer(shown: int, total: int, offset: int) -> list[str]:
     if shown == total:
         return []
     counted = f"{shown} of {words(total, 'session')}"
-    after = wanted.offset + shown
+    after = offset + shown
     return [f"{counted}; go on with --offset {after}" if shown and after < total else counted]
 
 
-def _doubts(rows: list[Any], wanted: "SessionFilter") -> list[str]:
+def _doubts(rows: list[Any], options: argparse.Namespace) -> list[str]:
     """Say when nothing was found and a filter looks mistyped; files may hold any word, so none is refused."""
+    given = {name: getattr(options, name) for name in ("phase", "status", "type")}
+    if rows or not any(given.values()):
+        return []
     from sessionlib.models.base import Phase, SessionType, Status
 
-    if rows:
-        return []
-    known = (
-        ("phase", wanted.phase, Phase),
-        ("status", wanted.status, Status),
-        ("type", wanted.session_type, SessionType),
-    )
+    known = {"phase": Phase, "status": Status, "type": SessionType}
     return [
-        f"{value!r} is no usual {name}; those are {', '.join(words)}"
-        for name, value, words in known
-        if value is not None and value not in set(words)
+        f"{value!r} is no usual {name}; those are {', '.join(known[name])}"
+        for name, value in given.items()
+        if value is not None and value not in set(known[name])
     ]

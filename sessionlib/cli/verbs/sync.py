@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sessionlib.arguments import a_path
 from sessionlib.cli.answer import Answer, Column, Table
 from sessionlib.cli.context import Context
 from sessionlib.cli.options import amount
@@ -58,7 +59,7 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
         "paths",
         nargs="*",
         metavar="PATH",
-        type=Path,
+        type=a_path,
         help="a project, or a folder above projects; all known ones and the configured roots without",
     )
     parser.add_argument(
