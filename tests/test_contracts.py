@@ -15,6 +15,7 @@ PLANTS = {
     "Inside the process": ("daemon/sessiond/lock.py", "import sessiond.service"),
     "Inside the log": ("daemon/sessiond/logs/text.py", "import sessiond.logs.picture"),
     "Asking a daemon for its status": ("sessionlib/control/client.py", "import sessionlib.config"),
+    "A daemon's answer is printed": ("sessionlib/cli/relay.py", "import sessionlib.db.engine"),
     "The filesystem side knows no database": ("sessionlib/state/layout.py", "import sqlite3"),
     "The database side opens no session files": ("sessionlib/db/types.py", "import sessionlib.state.layout"),
     "The library starts no watcher": ("sessionlib/runtime.py", "import watchdog"),

@@ -39,8 +39,9 @@ class StoredRoot:
     odd: dict[str, CopyState] = field(default_factory=dict)
     is_held: bool = False
 
-    def __len__(self) -> int:
-        """Return the number of copies that are not known to be gone."""
+    @property
+    def count(self) -> int:
+        """The number of copies that are not known to be gone."""
         return len(self.looks) + len(self.odd)
 
 

@@ -156,7 +156,7 @@ class Reconciler:
         if not listing.is_whole:
             return report
         absent = _absent(listing, stored)
-        gone = judged(absent, len(stored), self._now(), accept_missing=accept_missing)
+        gone = judged(absent, stored.count, self._now(), accept_missing=accept_missing)
         self._record(place, gone, stored)
         return replace(
             report,
@@ -247,7 +247,7 @@ class Reconciler:
             with self._database.write() as connection:
                 self._note(connection, place, chunk, looks=HELD_LOOKS, since=now)
         if gone.held:
-            self._report_mass(place, len(gone.held), len(stored))
+            self._report_mass(place, len(gone.held), stored.count)
         for chunk in _chunks(gone.confirmed):
             self._tombstone(place, chunk)
         if stored.is_held and not (gone.held or gone.waiting):
@@ -303,7 +303,7 @@ def _looks_unmounted(listing: Listing, stored: StoredRoot) -> bool:
     """Tell whether an empty folder of another file system stands where the sessions were."""
     if stored.state is None or listing.sessions or listing.pending or listing.identity is None:
         return False
-    return len(stored) > 0 and listing.identity[0] != stored.state.dev
+    return stored.count > 0 and listing.identity[0] != stored.state.dev
 
 
 def _changed(listing: Listing, stored: StoredRoot) -> list[str]:

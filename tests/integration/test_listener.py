@@ -37,12 +37,12 @@ def test_waiting_without_a_notification(database: Database) -> None:
     with Listener(database.url, ("one",)) as listener:
         began, used = time.monotonic(), time.thread_time()
         assert listener.wait(0.3) == []
-        assert 0.29 < time.monotonic() - began < 2
+        assert 0.29 < time.monotonic() - began < 10
         assert time.thread_time() - used < 0.05
         threading.Timer(0.1, listener.interrupt).start()
         began = time.monotonic()
         assert listener.wait(30) == []
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10
         assert listener.wait(30) == []
     listener.interrupt()
 

@@ -117,8 +117,8 @@ class TestProjects:
         """A project that appears deep below a watch root gives hints for the projects and its root."""
         watcher.add_root(top)
         session = make_session(top / "a" / "b" / "c" / "agents" / "sessions")
-        wait_until(lambda: session.parent in listener.roots("appeared"), seconds=1.0)
-        assert top in listener.projects("appeared")
+        wait_until(lambda: session.parent in listener.roots("appeared"))
+        wait_until(lambda: top in listener.projects("appeared"))
         _rings_when_saved(session, listener, wait_until)
 
     def test_appears_by_rename(self, watcher, top, tmp_path, listener, wait_until):
