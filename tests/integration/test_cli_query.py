@@ -148,13 +148,25 @@ def test_a_cut_answer_says_that_there_are_more(mirrored: Ctl) -> None:
         (["zzz"], "there is no query named 'zzz'\n  hint: `sessionctl query` lists them all"),
         (["commit"], "query commit needs --sha\n  hint: sessionctl query commit VALUE"),
         (["commit", "xyz"], "'xyz' is no commit id\n  hint: give 4 to 64 hexadecimal digits"),
-        (["commit", "abcdef", "--sha", "abc123"], "query commit does not know what to do with 'abcdef'"),
+        (
+            ["commit", "abcdef", "--sha", "abc123"],
+            (
+                "query commit does not know what to do with 'abcdef'"
+                "\n  hint: `sessionctl query` lists what each question takes"
+            ),
+        ),
         (
             ["recent", "--days", "3"],
             "query recent takes no --days\n  hint: it takes --project, --limit",
         ),
         (["projects", "--project", "x"], "query projects takes no --project\n  hint: it takes no options"),
-        (["findings", "extra"], "query findings does not know what to do with 'extra'"),
+        (
+            ["findings", "extra"],
+            (
+                "query findings does not know what to do with 'extra'"
+                "\n  hint: `sessionctl query` lists what each question takes"
+            ),
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -85,7 +85,10 @@ def _given(question: "Question", options: argparse.Namespace) -> dict[str, Any]:
     given = {name: getattr(options, name) for name in questions.OPTIONS if getattr(options, name) is not None}
     if options.argument is not None:
         if question.bare is None or question.bare in given:
-            raise UsageError(f"query {question.name} does not know what to do with {options.argument!r}")
+            raise UsageError(
+                f"query {question.name} does not know what to do with {options.argument!r}",
+                hint="`sessionctl query` lists what each question takes",
+            )
         given[question.bare] = options.argument
     questions.check(question, given, "--{}".format, f"sessionctl query {question.name} VALUE")
     return given

@@ -47,14 +47,19 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Any:
         (
             DatabaseUnavailableError("the database is away"),
             69,
-            "sessionctl: the database is away\n"
-            "  hint: see that the database runs and that database.url means it; `sessionctl status` tells more\n",
+            (
+                "sessionctl: the database is away\n"
+                "  hint: see that the database runs and that database.url means it; "
+                "`sessionctl status` tells more\n"
+            ),
         ),
         (
             ConfigError("bad key\x1b[2J"),
             78,
-            "sessionctl: bad key\\x1b[2J\n"
-            "  hint: `sessiond check-config` tells all that is wrong with the configuration\n",
+            (
+                "sessionctl: bad key\\x1b[2J\n"
+                "  hint: `sessiond check-config` tells all that is wrong with the configuration\n"
+            ),
         ),
         (KeyboardInterrupt(), 130, ""),
         (BrokenPipeError(), 141, ""),
