@@ -36,7 +36,7 @@ def for_sqlite(table: Table, rows: Sequence[Row]) -> list[Row]:
     """Return rows of a table as SQLite's driver takes them.
 
     Raises:
-        RowRejectedError: A time has no zone, or a text holds a NUL, which PostgreSQL would refuse.
+        RowRejectedError: A time has no zone, a text is none, or holds a NUL, which PostgreSQL would refuse.
     """
     columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
     for index in _places(table, UtcTime):
@@ -134,6 +134,10 @@ def _times(values: Sequence[datetime | None]) -> list[str | None]:
 
 
 def _texts(values: Sequence[str | None]) -> Sequence[str | None]:
-    if "\0" in "".join(filter(None, values)):
+    try:
+        has_nul = "\0" in "".join(filter(None, values))
+    except TypeError as error:
+        raise RowRejectedError(f"the database cannot hold a value: {error}") from error
+    if has_nul:
         raise RowRejectedError("the database refuses the row: a text holds a NUL character")
     return values
