@@ -145,9 +145,8 @@ def detached(
     os.close(log)
     # Closed, not unlocked: the daemon has it from now on, and nobody else.
     lock.release()
-    waiting = _Waiting(reader, log_file, deadline)
+    waiting = _Waiting(reader, log_file, deadline, mask)
     try:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return waiting.report()
     except KeyboardInterrupt:
         waiting.stop()
@@ -160,6 +159,7 @@ def detached(
         os.close(reader)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(child, os.WNOHANG)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _refuse_threads() -> None:
@@ -254,10 +254,19 @@ def _highest_descriptor() -> int:
 
 
 class _Waiting:
-    """The command's end of the pipe."""
+    """The command's end of the pipe.
 
-    def __init__(self, reader: int, log_file: Path, deadline: float) -> None:
+    Args:
+        reader: Its descriptor.
+        log_file: For what is said of it.
+        deadline: Seconds to wait for the daemon's word.
+        mask: The signals that are blocked while nothing is read. Ctrl-C must not come between reading the
+            daemon's process id and noting it: nobody would know whom to stop.
+    """
+
+    def __init__(self, reader: int, log_file: Path, deadline: float, mask: Iterable[int]) -> None:
         self._reader = reader
+        self._mask = mask
         self._log_file = log_file
         self._deadline = deadline
         self._until = time.monotonic() + deadline
@@ -283,6 +292,7 @@ class _Waiting:
     def stop(self) -> None:
         """Tell the daemon to stop, as soon as it has said who it is."""
         self._until = time.monotonic() + _ENDING
+        self._mask = {*self._mask, signal.SIGINT}
         words = self._words()
         with contextlib.suppress(SessionlibError, ProcessLookupError):
             while self._pid is None and next(words, None) is not None:
@@ -292,9 +302,7 @@ class _Waiting:
 
     def _words(self) -> Iterator[dict[str, Any]]:
         """Yield what the daemon says until it has nothing more to say."""
-        readable = select.poll()
-        readable.register(self._reader, select.POLLIN)
-        while readable.poll(max(0.0, self._until - time.monotonic()) * 1000):
+        while self._is_readable():
             got = os.read(self._reader, 65536)
             if not got:
                 return
@@ -306,6 +314,16 @@ class _Waiting:
             f"{self.name} is not up after {self._deadline:g} s; it goes on starting",
             hint=f"read its log: {self._log_file}; end it with: sessiond stop",
         )
+
+    def _is_readable(self) -> bool:
+        """Wait for a word, and for Ctrl-C; False when the time is up."""
+        readable = select.poll()
+        readable.register(self._reader, select.POLLIN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+        try:
+            return bool(readable.poll(max(0.0, self._until - time.monotonic()) * 1000))
+        finally:
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 def _wait_for_end(lock: InstanceLock) -> None:
