@@ -205,6 +205,9 @@ class Registrar:
         elif (here.dev, here.inode) != (folder.dev, folder.inode):
             here = self._moved_back(connection, known, here, folder) or here
         if here is None:
+            if known and not is_folder(folder.path, folder.dev, folder.inode):
+                # It moved on while it was compared with what it may have been: no project of its own.
+                raise StateNotFoundError(f"no folder {folder.path}", session_dir=folder.path)
             return self._new_workspace(connection, folder, text)
         if (here.path, here.dev, here.inode) != (text, folder.dev, folder.inode):
             change = WorkspaceUpdate(path=text, dev=folder.dev, inode=folder.inode)
