@@ -188,9 +188,9 @@ def test_a_project_that_moves_while_it_is_written(garden: Garden, start_daemon: 
             builders.make_session(here / "agents/sessions", slug, builders.v2(topic=f"turn {turn}"))
         here.rename(there)
         if turn % 3 == 2:
-            garden.wait_for(lambda row, turn=turn: row["topic"] == f"turn {turn}", slugs)
+            garden.wait_for(lambda row, turn=turn: row["topic"] == f"turn {turn}", slugs, 80)
     garden.wait_for(
-        lambda row: (row["topic"], row["error"], row["missing_since"]) == ("turn 5", None, None), slugs, 40
+        lambda row: (row["topic"], row["error"], row["missing_since"]) == ("turn 5", None, None), slugs, 80
     )
     assert dict(garden.tell("SELECT slug, session_id FROM sessions")) == ids
     garden.check_alive()
