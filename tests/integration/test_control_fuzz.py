@@ -210,8 +210,8 @@ def test_hostile_frames_change_nothing(
     attack.run(0, 100)
     before, open_before, size_before = quickness(home), descriptors(), memory()
     attack.run(100, FRAMES // 4 - 100)
-    wait_until(lambda: descriptors() <= open_before + 2, "the connections to be closed")
-    wait_until(lambda: quickness(home) <= 5 * before + 0.005, f"a status within 5 x {before:.4f} s")
+    wait_until(lambda: descriptors() <= open_before + 2, "the connections to be closed", seconds=60)
+    wait_until(lambda: quickness(home) <= 5 * before + 0.05, f"a status within 5 x {before:.4f} s")
     assert memory() - size_before <= GROWTH_MOST, SEED
     assert home.server.ping() is not None
     defects = [record for record in caplog.records if getattr(record, "event", "") == "control.failed"]

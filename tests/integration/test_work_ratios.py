@@ -1,6 +1,6 @@
 """A few ratios that must not drift: our work beside that of bare scripts, in processor time of one run.
 
-The limits are about twice what was measured: they catch what makes the work grow, and not a busy machine.
+The limits are about three times what was measured: they catch what makes the work grow, and not a busy machine.
 """
 
 import time
@@ -19,8 +19,9 @@ from tests.mirrors import World
 
 COUNT = 500
 GROUP = 50
-COMPARISON = 5.0
-IMPORT = 4.0
+COMPARISON = 8.0
+IMPORT = 7.0
+ROUNDS = 3
 
 
 def cpu_of(call: Callable[[], object]) -> float:
@@ -63,15 +64,18 @@ def test_an_import_stays_near_a_bare_one(kind: str, sessions: Path, request: pyt
     """Mirroring new sessions costs a few times what reading, parsing and loading their rows does."""
     url: str = request.getfixturevalue(f"{kind}_url")
     with closing(Database(url)) as database:
-        world = World(database)
         folders = sorted(sessions.iterdir())
 
         def mirror() -> None:
+            world = World(database)
             for start in range(0, COUNT, GROUP):
                 outcomes = mirrors.outcomes(world, *folders[start : start + GROUP])
                 assert set(outcomes) == {Outcome.WRITTEN}
 
-        ours = cpu_of(mirror)
-        mirrors.empty(database)
-    bare = load(url, sessions)
-    assert ours <= IMPORT * bare
+        ours, bare = [], []
+        for _ in range(ROUNDS):
+            ours.append(cpu_of(mirror))
+            mirrors.empty(database)
+            bare.append(load(url, sessions))
+            mirrors.empty(database)
+    assert min(ours) <= IMPORT * min(bare)
