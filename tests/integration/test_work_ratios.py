@@ -1,7 +1,7 @@
 """A few ratios that must not drift: our work beside that of bare scripts, in processor time of one run.
 
-The limits are about three times what was measured: they catch what makes the work grow, and not a busy machine.
-"""
+The limits are about three times what was measured: they catch what makes the work grow, and no busy
+machine.
 
 import time
 from collections.abc import Callable
