@@ -2,6 +2,7 @@
 
 The limits are about three times what was measured: they catch what makes the work grow, and no busy
 machine.
+"""
 
 import time
 from collections.abc import Callable
