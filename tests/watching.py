@@ -1,6 +1,8 @@
 """What tests of the watcher share: a listener that remembers hints, and sessions on disk."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sessiond.hints import Hint, ProjectsTouched, RootTouched, SessionTouched
@@ -55,6 +57,17 @@ def make_watcher(listener: Listener, **options: object) -> Watcher:
     """Return a watcher that looks often enough for tests; not started."""
     settings: dict[str, object] = {"options": OPTIONS, "poll_interval": 0.05, **options}
     return Watcher(listener, **settings)
+
+
+@contextmanager
+def running_watcher(listener: Listener, *tops: Path, **options: object) -> Iterator[Watcher]:
+    """Run a watcher on these watch roots until the block ends."""
+    watcher = make_watcher(listener, **options)
+    watcher.start()
+    for top in tops:
+        watcher.add_root(top)
+    yield watcher
+    watcher.stop()
 
 
 def sessions_root(project: Path) -> Path:

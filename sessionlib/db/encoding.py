@@ -93,7 +93,11 @@ def _places(table: Table, kind: type[Any]) -> tuple[int, ...]:
 
 @cache
 def _turns(table: Table) -> tuple[tuple[int, _Turn], ...]:
-    kinds: tuple[tuple[type[Any], _Turn], ...] = ((Guid, _ids), (UtcTime, _times), (String, _texts))
+    kinds: tuple[tuple[type[Any], _Turn], ...] = (
+        (Guid, _as_text(str)),
+        (UtcTime, _as_text(encode_time)),
+        (String, _texts),
+    )
     found = enumerate(columns_of(table))
     return tuple(
         (index, turn) for index, column in found for kind, turn in kinds if isinstance(column.type, kind)
@@ -107,30 +111,21 @@ def _refuse_naive(table: Table, index: int, times: Sequence[datetime | None]) ->
         raise RowRejectedError(f"the database refuses the row: {table.name}.{name} has no time zone")
 
 
-def _ids(values: Sequence[UUID | None]) -> list[str | None]:
-    """Return ids as text; neighbours mostly share one, and to write it out takes longer than to compare."""
-    texts: list[str | None] = []
-    last: UUID | None = None
-    text: str | None = None
-    for value in values:
-        if value is not last:
-            last = value
-            text = None if value is None else str(value)
-        texts.append(text)
-    return texts
+def _as_text(write: Callable[[Any], str]) -> _Turn:
+    """Return a turn of values into text; neighbours mostly share one, which is cheaper to see."""
 
+    def turn(values: Sequence[Any]) -> list[str | None]:
+        texts: list[str | None] = []
+        last: Any = None
+        text: str | None = None
+        for value in values:
+            if value is not last:
+                last = value
+                text = None if value is None else write(value)
+            texts.append(text)
+        return texts
 
-def _times(values: Sequence[datetime | None]) -> list[str | None]:
-    """Return times as text; neighbours often share one."""
-    texts: list[str | None] = []
-    last: datetime | None = None
-    text: str | None = None
-    for value in values:
-        if value is not last:
-            last = value
-            text = None if value is None else encode_time(value)
-        texts.append(text)
-    return texts
+    return turn
 
 
 def _texts(values: Sequence[str | None]) -> Sequence[str | None]:

@@ -58,9 +58,9 @@ _WORDS = {
     "Unterminated string starting at": "a string has no end",
     "Invalid control character at": "a string holds a bare control character, such as a line break",
     "Invalid \\escape": "a string holds a backslash that escapes nothing",
-    "Invalid \\uXXXX escape": "a string holds a \\u without four hexadecimal digits",
+    "Invalid \\u": "a string holds a \\u without four hexadecimal digits",
 }
-"""What Python's parser says, in words for those who do not write parsers."""
+"""How what Python's parser says begins, in words for those who do not write parsers."""
 
 
 class _NotJsonError(ValueError):
@@ -197,7 +197,7 @@ def _slip(text: str, before: str, error: json.JSONDecodeError) -> str:
         return "a comment, which JSON does not know"
     if before.endswith(",") and rest[:1] in {"}", "]"}:
         return "a comma stands before a closing bracket"
-    return _WORDS.get(error.msg.rstrip(": "), error.msg)
+    return next((words for begin, words in _WORDS.items() if error.msg.startswith(begin)), error.msg)
 
 
 def _looks_torn(text: str, error: json.JSONDecodeError) -> bool:

@@ -19,6 +19,7 @@ from tests.watching import (
     make_session,
     make_watcher,
     open_descriptors,
+    running_watcher,
     save,
     sessions_root,
 )
@@ -44,11 +45,8 @@ def listener() -> Listener:
 @pytest.fixture
 def watcher(tmp_path: Path, session: Path, listener: Listener) -> Iterator[Watcher]:
     """A running watcher on the watch root."""
-    watcher = make_watcher(listener)
-    watcher.start()
-    watcher.add_root(tmp_path / "watched")
-    yield watcher
-    watcher.stop()
+    with running_watcher(listener, tmp_path / "watched") as watcher:
+        yield watcher
 
 
 @pytest.fixture

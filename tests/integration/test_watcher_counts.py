@@ -7,7 +7,7 @@ import pytest
 
 from sessiond.watch.watcher import Watcher
 from tests.conftest import Wait
-from tests.watching import Listener, make_session, make_watcher, save, sessions_root
+from tests.watching import Listener, make_session, running_watcher, save, sessions_root
 
 
 @pytest.fixture
@@ -24,11 +24,8 @@ def listener() -> Listener:
 @pytest.fixture
 def watcher(tmp_path: Path, session: Path, listener: Listener) -> Iterator[Watcher]:
     """A running watcher on the watch root."""
-    watcher = make_watcher(listener)
-    watcher.start()
-    watcher.add_root(tmp_path / "watched")
-    yield watcher
-    watcher.stop()
+    with running_watcher(listener, tmp_path / "watched") as watcher:
+        yield watcher
 
 
 def test_a_save_is_four_events_and_one_hint(watcher: Watcher, session: Path, wait_until: Wait) -> None:

@@ -8,7 +8,15 @@ import pytest
 
 from sessiond.watch import mounts, tree
 from sessiond.watch.watcher import Watcher
-from tests.watching import Listener, inotify_watches, make_session, make_watcher, save, sessions_root
+from tests.watching import (
+    Listener,
+    inotify_watches,
+    make_session,
+    make_watcher,
+    running_watcher,
+    save,
+    sessions_root,
+)
 
 
 @pytest.fixture
@@ -27,10 +35,8 @@ def listener() -> Listener:
 @pytest.fixture
 def watcher(listener: Listener) -> Iterator[Watcher]:
     """A running watcher that was told to poll."""
-    watcher = make_watcher(listener, force_polling=True, poll_interval=0.02)
-    watcher.start()
-    yield watcher
-    watcher.stop()
+    with running_watcher(listener, force_polling=True, poll_interval=0.02) as watcher:
+        yield watcher
 
 
 def test_status(watcher, top):

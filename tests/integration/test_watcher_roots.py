@@ -14,7 +14,16 @@ from sessiond.hints import Hint, RootTouched, SessionTouched
 from sessiond.watch.watcher import Watcher
 from sessionlib.state.scan import FinderOptions
 from tests.conftest import Wait
-from tests.watching import OPTIONS, Listener, inotify_watches, make_session, make_watcher, save, sessions_root
+from tests.watching import (
+    OPTIONS,
+    Listener,
+    inotify_watches,
+    make_session,
+    make_watcher,
+    running_watcher,
+    save,
+    sessions_root,
+)
 
 
 @pytest.fixture
@@ -33,10 +42,8 @@ def listener() -> Listener:
 @pytest.fixture
 def watcher(listener: Listener) -> Iterator[Watcher]:
     """A running watcher without entries."""
-    watcher = make_watcher(listener)
-    watcher.start()
-    yield watcher
-    watcher.stop()
+    with running_watcher(listener) as watcher:
+        yield watcher
 
 
 def _rings_when_saved(folder: Path, listener: Listener, wait_until: Wait) -> None:
