@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,7 @@ def asked(environ: Mapping[str, str], *arguments: str) -> list[dict[str, Any]]:
 def direct(url: str, statement: str) -> list[tuple[Any, ...]]:
     """Ask the database without any of our code."""
     if url.startswith("sqlite"):
-        with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
             return connection.execute(statement).fetchall()
     with psycopg.connect(url) as connected:
         return connected.execute(statement).fetchall()  # type: ignore[call-overload]

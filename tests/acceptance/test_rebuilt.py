@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ Wait = Callable[..., None]
 def count(path: Path) -> int:
     """Return how many sessions the file holds; none while it is not there or not whole."""
     try:
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
             found: int = connection.execute("SELECT count(*) FROM sessions").fetchone()[0]
             return found
     except sqlite3.Error:

@@ -61,7 +61,7 @@ def test_every_question_has_an_answer_for_people_and_programs(mirrored: Ctl, nam
         (["mismatched-ids"], {"renamed"}),
         (["mismatched-ids", "--project", "garden"], set()),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_questions_about_sessions(mirrored: Ctl, words: list[str], slugs: set[str]) -> None:
     """Each question, with and without its options, names just the right sessions."""

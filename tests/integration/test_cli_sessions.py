@@ -30,7 +30,7 @@ from tests.ctl import Ctl, ctl_fixture, mirrored_fixture  # noqa: F401 - fixture
         (["--type", "full", "--phase", "spec"], {"fresh"}),
         (["--type", "quick"], set()),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_filters_choose_sessions(mirrored: Ctl, words: list[str], slugs: set[str]) -> None:
     """Each filter, alone and with others, gives just the sessions it names."""

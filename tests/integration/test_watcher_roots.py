@@ -85,7 +85,7 @@ class TestSessionsRoot:
         watcher.add_root(top)
         root.rename(root.with_name("parked"))
         other.rename(root)
-        wait_until(lambda: root in listener.roots())
+        wait_until(lambda: root in listener.roots("appeared"))
         _rings_when_saved(root / "two", listener, wait_until)
 
     def test_second_root_by_pattern(self, listener, top, wait_until):
