@@ -30,7 +30,6 @@ class Fake:
         self.reports: dict[Path, dict[str, Any]] = {}
         self.settled = True
         self.cleaned: list[int] = []
-        self.analyzed: list[int] = []
         self.revived: list[int] = []
         self.made_anew = False
         self.compared: list[Report] = []
@@ -50,7 +49,6 @@ class Fake:
             settled=lambda: self.settled,
             clean=lambda: self.cleaned.append(len(self.done)),
             revive=lambda: self.revived.append(len(self.done)) or self.made_anew,
-            analyze=lambda: self.analyzed.append(len(self.done)),
         )
 
     def vouch(self) -> None:

@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +13,6 @@ _LOG = logging.getLogger("sessiond.rounds")
 
 _WORTH_A_LINE = 100
 """Folders from which on the end of an import is logged even if it was quick."""
-_WORTH_ANALYZING = 500
-"""Folders from which on an import changes the database's idea of how large its tables are."""
 _SLOW = 5.0
 """Seconds after which an import's progress is logged, and again each time they have passed."""
 
@@ -30,14 +27,9 @@ class _Import:
 
 
 class Imports:
-    """The imports that are running; used by one thread, but for `doubtful_since`.
+    """The imports that are running; used by one thread, but for `doubtful_since`."""
 
-    Args:
-        analyze: Lets the database count its tables anew.
-    """
-
-    def __init__(self, analyze: Callable[[], None]) -> None:
-        self._analyze = analyze
+    def __init__(self) -> None:
         self._running: list[_Import] = []
 
     def __bool__(self) -> bool:
@@ -56,18 +48,11 @@ class Imports:
         return min((since for since in doubted if since is not None), default=None)
 
     def follow(self) -> None:
-        """Log the progress of those that take long, and the end of those worth it.
-
-        Raises:
-            DatabaseError: The database did not answer when it was to count its tables.
-        """
+        """Log the progress of those that take long, and the end of those worth it."""
         now = time.monotonic()
         for running in self._running:
             _tell(running, now)
-        ended = [running for running in self._running if not running.ticket.left]
         self._running = [running for running in self._running if running.ticket.left]
-        if any(running.ticket.total >= _WORTH_ANALYZING for running in ended):
-            self._analyze()
 
 
 def _tell(running: _Import, now: float) -> None:

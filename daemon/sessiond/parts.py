@@ -115,7 +115,6 @@ class Parts:
             vouch=self._vouch,
             settled=self._settled,
             clean=self._clean,
-            analyze=self.runtime.database.refresh_statistics,
         )
 
     # --- life ----------------------------------------------------------------------------------

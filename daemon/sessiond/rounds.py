@@ -86,7 +86,6 @@ class Steps:
             tells whether that was so.
         vouch: Writes the heartbeat: the mirror is as fresh as the files that can be read.
         settled: Tells whether nothing is queued, running or paused.
-        analyze: Lets the database count its tables anew, after a large import.
         clean: Called after a round over everything in which all folders could be listed.
     """
 
@@ -98,7 +97,6 @@ class Steps:
     vouch: Callable[[], None]
     settled: Callable[[], bool]
     clean: Callable[[], None]
-    analyze: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +122,7 @@ class Rounds:
         self._agenda: Agenda[Question] = Agenda()
         self._changed = Condition()
         self._stopping = False
-        self._imports = Imports(steps.analyze)
+        self._imports = Imports()
         self._findings = Findings()
         self._full_round_clean = False
         self._vouched = float("-inf")

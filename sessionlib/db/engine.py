@@ -149,10 +149,11 @@ class Database:
             connection.exec_driver_sql("SELECT 1")
 
     def refresh_statistics(self) -> None:
-        """Let the planner count the tables anew; worth it after a large import, and takes under a second.
+        """Let the planner count the tables anew; worth it when they have grown, and takes under a second.
 
-        PostgreSQL keeps the plans of prepared statements until a table's statistics change: those made while
-        the tables were empty read whole tables until its own background job comes by, up to minutes later.
+        PostgreSQL keeps the plans of prepared statements and of foreign keys' checks until a table's
+        statistics change. Those made while the tables were empty take any index, or none, and read all
+        sessions of a project for each row until its own background job comes by, up to minutes later.
 
         Raises:
             DatabaseError: The database does not answer.

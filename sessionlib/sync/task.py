@@ -64,6 +64,11 @@ class Task:
                 store.write(self._connection, batch)
         return len(self._batch.sessions) + len(self._fresh.sessions) + self._updates
 
+    @property
+    def added(self) -> int:
+        """How many sessions are new."""
+        return len(self._fresh.sessions)
+
     def take(self, place: Place, slug: str, session_id: UUID, reading: Reading) -> Result:
         """Plan the rows for one folder as it was read."""
         if reading.torn:

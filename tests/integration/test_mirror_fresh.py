@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from sessionlib.db import store
+from sessionlib.errors import DatabaseBusyError
 from sessionlib.sync import mirror
 from sessionlib.sync.mirror import Outcome
 from tests import builders, mirrors
@@ -115,3 +117,46 @@ def test_heavy_folders_are_written_in_portions(
     with mirrors.begun_writes(world.database) as begun:
         assert outcomes(world, *folders) == [Outcome.WRITTEN] * 6
     assert len(begun) == 3
+
+
+def counted(world: World) -> int:
+    """Return how many sessions the database's planner believes there are."""
+    with world.database.read() as connection:
+        if world.database.is_postgres:
+            seen = connection.scalar(text("SELECT reltuples FROM pg_class WHERE oid = 'sessions'::regclass"))
+            return int(seen)
+        seen = connection.scalar(text("SELECT max(stat) FROM sqlite_stat1 WHERE tbl = 'sessions'"))
+        return int(str(seen).partition(" ")[0])
+
+
+def test_tables_that_grow_are_counted(world: World, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a hundred new sessions the planner learns of them; not after a few, and not for changed ones."""
+    calls = []
+    real = world.database.refresh_statistics
+    monkeypatch.setattr(world.database, "refresh_statistics", lambda: (calls.append(1), real()))
+    folders = make_many(root, 120)
+    outcomes(world, *folders[:60])
+    assert not calls
+    outcomes(world, *folders[60:])
+    assert len(calls) == 1
+    assert counted(world) == 120
+    for folder in folders:
+        builders.write_json(folder / "state.json", builders.v2(topic="newer"))
+    assert set(outcomes(world, *folders)) == {Outcome.WRITTEN}
+    assert len(calls) == 1
+
+
+def test_a_database_that_cannot_count_has_the_rows(
+    world: World, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was mirrored stays so when the statistics cannot be taken."""
+    calls = []
+
+    def refuse() -> None:
+        calls.append(1)
+        raise DatabaseBusyError("somebody else writes")
+
+    monkeypatch.setattr(world.database, "refresh_statistics", refuse)
+    folders = make_many(root, 101)
+    assert set(outcomes(world, *folders)) == {Outcome.WRITTEN}
+    assert len(calls) == 1

@@ -104,21 +104,6 @@ def test_no_heartbeat_while_work_is_queued(fake: Fake, wait_until: Wait) -> None
     rounds.stop()
 
 
-def test_a_large_import_refreshes_the_statistics(fake: Fake, wait_until: Wait) -> None:
-    """After five hundred folders the database counts its tables anew; after a few it does not."""
-    small, large = Ticket(3), Ticket(500)
-    fake.reports |= {A: {"ticket": small}, B: {"ticket": large}}
-    rounds = Rounds(fake.steps(), interval=3600)
-    rounds.start()
-    for _ in range(3):
-        small.done("written")
-    wait_until(lambda: fake.done == [A, B])
-    for _ in range(500):
-        large.done("written")
-    wait_until(lambda: fake.analyzed == [2])
-    rounds.stop()
-
-
 def test_only_a_complete_round_cleans_and_vouches(fake: Fake, wait_until: Wait) -> None:
     """A round in which a root could not be listed mends no lost events, and nobody vouches for it."""
     fake.reports[A] = {"complete": False}
