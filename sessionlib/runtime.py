@@ -27,6 +27,7 @@ from sessionlib.sync.picture import Picture
 from sessionlib.sync.places import Place
 from sessionlib.sync.queue import SyncQueue
 from sessionlib.sync.queue_stats import QueueOptions
+from sessionlib.sync.reading import ReadPortion, portion
 from sessionlib.sync.reconcile import Reconciler, Report
 from sessionlib.sync.registrar import Host, Registrar
 from sessionlib.sync.retry import RetryPolicy
@@ -55,13 +56,13 @@ class Runtime:
         queue: Running.
     """
 
-    def __init__(self, config: Config, database: Database) -> None:
+    def __init__(self, config: Config, database: Database, read_portion: ReadPortion = portion) -> None:
         self.config = config
         self.database = database
         self.host = Host(config.host_id(), config.host_name())
         self.finder = FinderOptions(depth=config.watch.depth, sessions_dirs=config.watch.sessions_dirs)
         self.registrar = Registrar(database, self.host)
-        self.mirror = Mirror(database)
+        self.mirror = Mirror(database, read_portion=read_portion)
         self.queue = SyncQueue(
             self._sync,
             probe=self._probe,
@@ -70,12 +71,15 @@ class Runtime:
         self.reconciler = Reconciler(database, self.mirror, self.queue.submit_batch)
 
     @classmethod
-    def open(cls, config: Config | None = None, *, start: bool = True) -> Self:
+    def open(
+        cls, config: Config | None = None, *, start: bool = True, read_portion: ReadPortion = portion
+    ) -> Self:
         """Open the database, upgrade its schema if it is older, and start the queue.
 
         Args:
             config: The settings; read from the usual places for None.
             start: False leaves the queue's threads to the caller.
+            read_portion: Reads session folders; in this process and thread unless told otherwise.
 
         Raises:
             ConfigError: The configuration cannot be used.
@@ -88,7 +92,7 @@ class Runtime:
         except BaseException:
             database.close()
             raise
-        runtime = cls(chosen, database)
+        runtime = cls(chosen, database, read_portion)
         if start:
             runtime.queue.start()
         return runtime

@@ -18,6 +18,15 @@ pytest.register_assert_rewrite("tests.edits", "tests.queues", "tests.states")
 _NUMBERS = itertools.count()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each worker a temporary folder with a short name: sockets lie in there, and theirs may not be long."""
+    worker = getattr(config, "workerinput", None)
+    if worker is not None:
+        given = Path(config.option.basetemp)
+        config.option.basetemp = given.with_name(given.name.removeprefix("popen-"))
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[postgres.Server]:
     """The PostgreSQL server of this test run, with an upgraded template database."""

@@ -18,6 +18,7 @@ from sessiond.notify import Notifier
 from sessiond.operations import Operations
 from sessiond.parts import Parts
 from sessiond.progress import Progress
+from sessiond.readahead import ReadAhead
 from sessiond.reload import merged
 from sessiond.signals import Signals
 from sessiond.statusfile import StatusFile
@@ -90,6 +91,7 @@ class Service:
         self._written: tuple[object, ...] = ()
         self._drained_by = 0.0
         self._heard = Progress("control", alive=True)
+        self._read_ahead = ReadAhead(allowed=config.sync.read_ahead)
 
     def run(self) -> int:
         """Run until asked to stop, then drain within the deadline; return the number of folders left over.
@@ -185,6 +187,7 @@ class Service:
         event(_LOG, logging.INFO, "sessiond.stopping", "stopping", deadline_s=deadline)
         self._drained_by = started + deadline
         left = parts.stop(deadline)
+        self._read_ahead.close()
         reasons = (*last.reasons, *([f"{left} folders were left to the next start"] if left else ()))
         self._status_file.write(
             replace(last, state="stopped", at=shown(utc_now()), stale=bool(reasons), reasons=reasons)
@@ -208,7 +211,7 @@ class Service:
         retrying = policy.retrying(stop).copy(before_sleep=self._complain)
         try:
             # The configuration of the moment: a reload may have mended it.
-            return retrying(lambda: Runtime.open(self._config, start=False))
+            return retrying(lambda: Runtime.open(self._config, start=False, read_portion=self._read_ahead))
         except DatabaseError:
             if stop.is_set():
                 return None

@@ -32,6 +32,7 @@ RESTART = frozenset(
         "watch.longest_delay",
         "database.url",
         "database.pgbouncer",
+        "sync.read_ahead",
         "control.listen",
         "control.token_file",
         "control.origins",

@@ -147,12 +147,13 @@ class DatabaseConfig(Section):
 
 
 class SyncConfig(Section):
-    """The sync queue. With `workers` 0, SQLite gets its one writer and PostgreSQL four."""
+    """The sync queue. With `workers` 0, SQLite, which has one writer, gets three and PostgreSQL four."""
 
     workers: Annotated[Number, Unit("threads")] = Field(default=0, ge=0, le=64)
     attempts: Annotated[Number, Unit("tries")] = Field(default=6, ge=1, le=100)
     first_delay: Seconds = Field(default=0.1, gt=0, le=60)
     longest_delay: Seconds = Field(default=5.0, gt=0, le=3600)
+    read_ahead: Flag = True
 
 
 class ControlConfig(Section):

@@ -4,11 +4,10 @@
 older version are written again by the next reconcile, whatever their hashes say.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from hashlib import blake2b, sha256
+from hashlib import blake2b
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -25,6 +24,7 @@ from sessionlib.db.rows import (
 )
 from sessionlib.db.store import Batch
 from sessionlib.state.content import SessionContent
+from sessionlib.sync.digests import dump_json
 
 MAPPING_VERSION = 3
 
@@ -66,19 +66,6 @@ class Origin(NamedTuple):
     mtime_ns: int
 
 
-def content_hash(data: bytes) -> str:
-    """Return the SHA-256 of a file's bytes, in hex."""
-    return sha256(data).hexdigest()
-
-
-def inputs_hash(state_hash: str, extras: Sequence[tuple[str, str | None, str | None]]) -> str:
-    """Return one hash over all inputs of a session; extras are (name, content hash, problem), by name."""
-    if not extras:
-        return state_hash
-    text = "\0".join(f"{name}\0{found or ''}\0{problem or ''}" for name, found, problem in extras)
-    return sha256(f"{state_hash}\0{text}".encode("utf-8", "backslashreplace")).hexdigest()
-
-
 def time_of(mtime_ns: int) -> datetime:
     """Return a file's time as a datetime; times no calendar holds become the nearest it holds."""
     return _EPOCH + timedelta(microseconds=min(max(mtime_ns // 1000, 0), _FAR_US))
@@ -88,14 +75,6 @@ def document_time(stamps: Sequence[datetime], mtime_ns: int) -> datetime | None:
     """Return the latest stamp of a document that its copy's own time makes believable."""
     latest_possible = time_of(mtime_ns) + FUTURE_SLACK
     return max([stamp for stamp in stamps if stamp <= latest_possible], default=None)
-
-
-def dump_json(value: Any) -> str:
-    """Return compact JSON text; integers over 64 bit take the standard library's way."""
-    try:
-        return orjson.dumps(value, option=orjson.OPT_UTC_Z).decode()
-    except TypeError:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def storable(content: SessionContent) -> SessionContent:

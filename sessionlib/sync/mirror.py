@@ -6,7 +6,7 @@ from what is committed, under the session's lock, never from the order in which 
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from datetime import datetime
 from threading import Lock
@@ -19,7 +19,7 @@ from sessionlib.errors import DatabaseError, RowRejectedError, StateUnreadableEr
 from sessionlib.models.base import utc_now
 from sessionlib.state.files import look
 from sessionlib.sync.places import Place, stored_name
-from sessionlib.sync.reading import Reading, look_again, read
+from sessionlib.sync.reading import Reading, ReadPortion, look_again, portion, read
 from sessionlib.sync.results import Outcome, Result
 from sessionlib.sync.snapshot import Snapshot
 from sessionlib.sync.task import Task
@@ -27,9 +27,6 @@ from sessionlib.sync.task import Task
 __all__ = ["Mirror", "Outcome", "Result"]
 
 _LOG = logging.getLogger("sessionlib.sync")
-
-_ENOUGH = 2_000_000
-"""Bytes of input for one transaction: more only take more memory."""
 
 _FIRST_COUNT = 100
 """New sessions after which the database counts its tables for the first time, and again whenever it has been
@@ -46,11 +43,19 @@ class Mirror:
     Args:
         database: With the current schema.
         now: The clock for observed times.
+        read_portion: Reads what is to be written next.
     """
 
-    def __init__(self, database: Database, *, now: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        now: Callable[[], datetime] = utc_now,
+        read_portion: ReadPortion = portion,
+    ) -> None:
         self._database = database
         self._now = now
+        self._read_portion = read_portion
         self._heavy = Lock()
         self._counting = Lock()
         self._added = 0
@@ -69,7 +74,8 @@ class Mirror:
                 recorded as that session's error.
         """
         results: list[Result] = []
-        for readings in _portions(place, slugs, settled):
+        while len(results) < len(slugs):
+            readings = self._read_portion(place, slugs[len(results) :], settled)
             results += self._stored(place, readings, settled)
         return results
 
@@ -155,18 +161,3 @@ class Mirror:
             result = task.take(place, slug, session_id, Reading(rejected))
             task.finish()
         return result
-
-
-def _portions(place: Place, slugs: Sequence[str], settled: Collection[str]) -> Iterator[dict[str, Reading]]:
-    """Read these folders, and yield what was read whenever it is enough for one transaction."""
-    readings: dict[str, Reading] = {}
-    size = 0
-    for slug in slugs:
-        reading = read(place, slug, give_up=slug in settled)
-        readings[slug] = reading
-        size += reading.size
-        if size >= _ENOUGH:
-            yield readings
-            readings, size = {}, 0
-    if readings:
-        yield readings

@@ -1,5 +1,6 @@
 """What reading one session folder brought, and the second look at it under the lock."""
 
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from sessionlib.errors import StateInvalidError, StateUnreadableError
@@ -7,6 +8,9 @@ from sessionlib.state.files import look
 from sessionlib.sync import snapshot
 from sessionlib.sync.places import Place
 from sessionlib.sync.snapshot import Snapshot
+
+_ENOUGH = 2_000_000
+"""Bytes of input for one transaction: more only take more memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,23 @@ def read(place: Place, slug: str, *, give_up: bool) -> Reading:
         return Reading(torn=True)
     except StateUnreadableError as error:
         return Reading(unreadable=error.message)
+
+
+ReadPortion = Callable[[Place, Sequence[str], Collection[str]], dict[str, Reading]]
+"""Reads the first of these folders of a place, in order and at least one, until it is enough for one
+transaction. The last argument names those that are not torn any more but broken."""
+
+
+def portion(place: Place, slugs: Sequence[str], settled: Collection[str]) -> dict[str, Reading]:
+    """Read folders here and now; a `ReadPortion`."""
+    readings: dict[str, Reading] = {}
+    size = 0
+    for slug in slugs:
+        reading = readings[slug] = read(place, slug, give_up=slug in settled)
+        size += reading.size
+        if size >= _ENOUGH:
+            break
+    return readings
 
 
 def look_again(place: Place, slug: str, early: Reading, *, give_up: bool) -> Reading:

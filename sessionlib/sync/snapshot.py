@@ -10,7 +10,7 @@ from sessionlib.state.content import SessionContent
 from sessionlib.state.document import decode, interpret
 from sessionlib.state.files import Inputs, Look, look, read_inputs
 from sessionlib.state.layout import PLAN_FILE, RESEARCH_DIR, STATE_FILE
-from sessionlib.sync.mapping import content_hash, dump_json, inputs_hash
+from sessionlib.sync.digests import content_hash, dump_json, inputs_hash
 from sessionlib.sync.places import stored_name
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from sessionlib.db import store
 from sessionlib.errors import DatabaseBusyError
-from sessionlib.sync import mirror
+from sessionlib.sync import reading
 from sessionlib.sync.mirror import Outcome
 from tests import builders, mirrors
 from tests.mirrors import World, outcomes
@@ -112,7 +112,7 @@ def test_heavy_folders_are_written_in_portions(
     """What is read before it is written is bounded by its size, not by the number of folders."""
     folders = make_many(root, 6)
     size = (folders[0] / "state.json").stat().st_size
-    monkeypatch.setattr(mirror, "_ENOUGH", 2 * size)
+    monkeypatch.setattr(reading, "_ENOUGH", 2 * size)
     world.place(root)
     with mirrors.begun_writes(world.database) as begun:
         assert outcomes(world, *folders) == [Outcome.WRITTEN] * 6

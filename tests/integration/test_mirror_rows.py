@@ -9,7 +9,7 @@ import pytest
 
 from sessionlib.state.document import interpret
 from sessionlib.state.files import look
-from sessionlib.sync import mapping
+from sessionlib.sync import digests, mapping
 from sessionlib.sync.mirror import Outcome
 from tests import builders, mirrors
 from tests.builders import time_of
@@ -120,7 +120,7 @@ def test_every_column_of_a_session(world: World, root: Path, generation: str) ->
     data = (folder / "state.json").read_bytes()
     assert outcomes(world, folder) == [Outcome.WRITTEN]
     place = world.place(root)
-    found = mapping.content_hash(data)
+    found = digests.content_hash(data)
     seen = look(folder)
     assert seen is not None
     row = world.session("one")
@@ -264,7 +264,7 @@ def test_every_column_of_the_parts(world: World, root: Path) -> None:
         copy
         | {
             "name": name,
-            "content_hash": mapping.content_hash((folder / name).read_bytes()),
+            "content_hash": digests.content_hash((folder / name).read_bytes()),
             "problem": None,
         }
         for name in ("plan.json", "research/soil/state.json")

@@ -37,6 +37,7 @@ def changed(key: str) -> Config:
         "watch.sessions_dirs": ("x",),
         "control.origins": ("http://localhost",),
         "daemon.host_id": UUID(int=1),
+        "sync.read_ahead": False,
     }
     value = named.get(key, OTHER.get(field.annotation, Path("/x")))
     return default.model_copy(update={section: settings.model_copy(update={name: value})})

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sessionlib.db.store import Batch
 from sessionlib.state.document import interpret
-from sessionlib.sync import mapping
+from sessionlib.sync import digests, mapping
 from sessionlib.sync.mapping import Observed, Origin
 from tests import builders
 
@@ -42,8 +42,8 @@ def batch_of(document: dict[str, Any]) -> Batch:
 
 def test_the_hash_of_a_lone_state_is_its_own() -> None:
     """Without further inputs the inputs' hash is the content's; the content's is plain SHA-256."""
-    assert mapping.content_hash(b"") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-    assert mapping.inputs_hash("abc", []) == "abc"
+    assert digests.content_hash(b"") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    assert digests.inputs_hash("abc", []) == "abc"
 
 
 EXTRA = st.tuples(st.text(max_size=3), st.none() | st.text(max_size=3), st.none() | st.text(max_size=3))
@@ -60,7 +60,7 @@ def test_different_inputs_have_different_hashes(
 
     texts = [text for extra in plain(one + two) for text in extra]
     if not any("\0" in text for text in texts):
-        same = mapping.inputs_hash("s", one) == mapping.inputs_hash("s", two)
+        same = digests.inputs_hash("s", one) == digests.inputs_hash("s", two)
         assert same == (plain(one) == plain(two))
 
 
@@ -106,12 +106,12 @@ def test_the_latest_believable_stamp_counts() -> None:
 @given(VALUES)
 def test_json_goes_there_and_back(value: Any) -> None:
     """Any JSON value is written so that it reads the same, integers over 64 bit too."""
-    assert json.loads(mapping.dump_json(value)) == value
+    assert json.loads(digests.dump_json(value)) == value
 
 
 def test_times_are_written_with_a_z() -> None:
     """Times inside JSON are UTC and say so."""
-    assert mapping.dump_json({"at": NOW}) == '{"at":"2026-02-01T00:00:00Z"}'
+    assert digests.dump_json({"at": NOW}) == '{"at":"2026-02-01T00:00:00Z"}'
 
 
 # --- rows ------------------------------------------------------------------------------------------
