@@ -20,7 +20,7 @@ _NUMBERS = itertools.count()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Give each worker a temporary folder with a short name: sockets lie in there, and theirs may not be long."""
+    """Give each worker a temporary folder with a short name: sockets lie in there, with a limit on theirs."""
     worker = getattr(config, "workerinput", None)
     if worker is not None:
         given = Path(config.option.basetemp)

@@ -1,7 +1,7 @@
 """While an import is large, a second process reads session folders, so that the import has two cores.
 
-Reading and understanding a folder takes as long as writing its rows, and Python's threads share one core. A
-worker that finds the other process busy reads here, as all do while imports are small: neither waits.
+Reading and understanding a folder takes as long as writing its rows, and Python's threads share one core:
+while one worker writes what has been read, another one waits here for what is read next.
 """
 
 import logging
@@ -29,6 +29,9 @@ _WORTH_STARTING = 256
 _WINDOW = 3.0
 _MOST_FAILURES = 3
 """Times the other process may end as it should not before no more are started."""
+_PATIENCE = 2.0
+"""Seconds to wait for another worker's answer, which takes a tenth of it, before reading here: perhaps the
+other process hangs on a file system that has gone away, and these folders lie on another one."""
 _LAST_WORD = 1.0
 """Seconds to wait for its end before it is killed."""
 
@@ -152,18 +155,20 @@ class _Child:
             return False
 
     def ask(self, place: Place, slugs: Sequence[str], settled: Collection[str]) -> dict[str, Reading] | None:
-        """Have it read folders; None if it is busy, could not, or is gone."""
-        if not self._busy.acquire(blocking=False):
+        """Have it read folders; None if it hangs, could not, or is gone."""
+        request = pickle.dumps((place, slugs, settled), pickle.HIGHEST_PROTOCOL)
+        if not self._busy.acquire(timeout=_PATIENCE):
             return None
         try:
-            self._requests.send_bytes(pickle.dumps((place, slugs, settled), pickle.HIGHEST_PROTOCOL))
-            # Pickles are safe here: both ends are this program, and nobody else holds these pipes.
-            found: dict[str, Reading] | None = pickle.loads(self._answers.recv_bytes())  # noqa: S301
-        except (EOFError, OSError, pickle.UnpicklingError):
+            self._requests.send_bytes(request)
+            answer = self._answers.recv_bytes()
+        except (EOFError, OSError):
             self._process.kill()
             return None
         finally:
             self._busy.release()
+        # Pickles are safe here: both ends are this program, and nobody else holds these pipes.
+        found: dict[str, Reading] | None = pickle.loads(answer)  # noqa: S301
         return found
 
     def hang_up(self) -> None:

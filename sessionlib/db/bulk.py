@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -23,6 +23,21 @@ from sessionlib.db.types import Guid, UtcTime, decode_time
 
 _SIZES = (64, 8)
 """Rows a statement on SQLite, the largest first; what is left over goes row by row."""
+
+
+class Encoded(NamedTuple):
+    """Rows of one table as the driver takes them: a list of rows for SQLite, one JSON text for PostgreSQL."""
+
+    values: list[Row] | str
+
+
+def encode(table: Table, rows: Sequence[Row], *, postgres: bool) -> Encoded:
+    """Turn rows into what the driver takes; `insert` and `insert_new` take it instead of them.
+
+    Raises:
+        RowRejectedError: A value that neither database can hold.
+    """
+    return Encoded(encoding.for_postgres(table, rows) if postgres else encoding.for_sqlite(table, rows))
 
 
 @contextmanager
@@ -56,12 +71,12 @@ def upsert(
     _run(connection, table, rows, _conflict(table, keep, postgres=_is_postgres(connection)))
 
 
-def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+def insert_new(connection: Connection, table: Table, rows: Sequence[Row] | Encoded) -> None:
     """Insert the rows whose keys, the primary and the unique ones, do not exist; leave the others be."""
     _run(connection, table, rows, " ON CONFLICT DO NOTHING")
 
 
-def insert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+def insert(connection: Connection, table: Table, rows: Sequence[Row] | Encoded) -> None:
     """Insert rows whose keys are believed not to exist, which takes less than an upsert.
 
     Raises:
@@ -159,14 +174,16 @@ def array_text(items: Iterable[object]) -> str:
     return "{" + ",".join(map(str, items)) + "}"
 
 
-def _run(connection: Connection, table: Table, rows: Sequence[Row], conflict: str) -> None:
+def _run(connection: Connection, table: Table, rows: Sequence[Row] | Encoded, conflict: str) -> None:
     if not rows:
         return
+    if not isinstance(rows, Encoded):
+        rows = encode(table, rows, postgres=_is_postgres(connection))
+    values = rows.values
     with _cursor(connection) as cursor:
-        if _is_postgres(connection):
-            cursor.execute(_postgres_sql(table, conflict), [encoding.for_postgres(table, rows)])
+        if isinstance(values, str):
+            cursor.execute(_postgres_sql(table, conflict), [values])
             return
-        values = encoding.for_sqlite(table, rows)
         done = 0
         for size in _SIZES:
             while len(values) - done >= size:

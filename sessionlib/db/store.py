@@ -3,12 +3,13 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 from uuid import UUID
 
-from sqlalchemy import Connection, select, tuple_, update
+from sqlalchemy import Connection, Table, select, tuple_, update
 
 from sessionlib.db import bulk, tables
+from sessionlib.db.bulk import Encoded
 from sessionlib.db.rows import (
     CheckpointRow,
     CommitRow,
@@ -53,8 +54,8 @@ class Batch:
     """Rows to write in one transaction.
 
     `replaced` names, by table, the sessions that may have other rows there: those not in the batch go. In a
-    `fresh` batch are sessions of which nothing is stored, all of whose rows are new but for documents, which
-    sessions can share.
+    `fresh` batch, which `encode_new` takes, are sessions of which nothing is stored: all of its rows are new
+    but for documents, which sessions can share.
     """
 
     fresh: bool = False
@@ -99,6 +100,16 @@ class Held(NamedTuple):
     copies: dict[UUID, list[Copy]]
     shown: dict[UUID, Shown]
 
+    @classmethod
+    def nothing(cls, ids: Iterable[UUID]) -> Self:
+        """Return what is stored of sessions that nobody has stored yet."""
+        return cls({session_id: [] for session_id in ids}, {})
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether nothing at all is stored of these sessions."""
+        return not self.shown and not any(self.copies.values())
+
 
 _COPY_COLUMNS = tuple(tables.session_files.columns)
 _SHOWN_COLUMNS = tuple(tables.sessions.c[name] for name in Shown._fields)
@@ -133,6 +144,12 @@ def hold_sessions(connection: Connection, project_id: UUID, ids: Collection[UUID
     return Held(found, {row[0]: Shown(*row) for row in shown_rows})
 
 
+def knows_any(connection: Connection, project_id: UUID, ids: Collection[UUID]) -> bool:
+    """Tell whether a copy of any of these sessions is stored, without a lock: it may be otherwise by now."""
+    sql = "SELECT 1 FROM session_files WHERE project_id = {project} AND session_id {among} LIMIT 1"
+    return bool(bulk.fetch(connection, bulk.ask_among(connection, sql, project_id, ids), ()))
+
+
 def bodies(connection: Connection, project_id: UUID, hashes: Collection[str]) -> dict[str, Any]:
     """Return the parsed documents with these hashes."""
     table = tables.documents.c
@@ -163,23 +180,48 @@ def inputs_of(connection: Connection, file: FileRow) -> list[InputRow]:
 _INSERT_ONLY_SESSION = frozenset({"first_seen_at"})
 
 
+EncodedRows = tuple[tuple[Table, Encoded], ...]
+"""The rows of new sessions by table, parents before children."""
+
+
+def encode_new(batch: Batch, *, postgres: bool) -> EncodedRows:
+    """Turn a `fresh` batch into what the driver takes; needs no database.
+
+    Raises:
+        RowRejectedError: A value that neither database can hold.
+    """
+    rows: tuple[tuple[Table, Sequence[tuple[Any, ...]]], ...] = (
+        (tables.documents, _in_order(batch)),
+        (tables.session_files, batch.files),
+        (tables.session_inputs, batch.inputs),
+        (tables.sessions, batch.sessions),
+        *_parts(batch),
+        (tables.session_versions, batch.versions),
+    )
+    return tuple((table, bulk.encode(table, some, postgres=postgres)) for table, some in rows if some)
+
+
+def write_new(connection: Connection, rows: EncodedRows) -> None:
+    """Write the rows of sessions of which nothing is stored."""
+    with bulk.pipelined(connection):
+        for table, some in rows:
+            shared = table is tables.documents or table is tables.session_versions
+            (bulk.insert_new if shared else bulk.insert)(connection, table, some)
+
+
 def write(connection: Connection, batch: Batch) -> None:
     """Write a batch, parents before children, and delete parts that are no longer in their document."""
     with bulk.pipelined(connection):
         _write(connection, batch)
 
 
-def _write(connection: Connection, batch: Batch) -> None:
-    put = bulk.insert if batch.fresh else bulk.upsert
-    bulk.insert_new(connection, tables.documents, list(batch.documents.values()))
-    put(connection, tables.session_files, batch.files)
-    put(connection, tables.session_inputs, batch.inputs)
-    bulk.prune(connection, tables.session_inputs, batch.input_owners, (row[:5] for row in batch.inputs))
-    if batch.fresh:
-        bulk.insert(connection, tables.sessions, batch.sessions)
-    else:
-        bulk.upsert(connection, tables.sessions, batch.sessions, keep=_INSERT_ONLY_SESSION)
-    parts: tuple[tuple[Any, Sequence[tuple[Any, ...]]], ...] = (
+def _in_order(batch: Batch) -> list[DocumentRow]:
+    """Return documents in one order everywhere: two batches that bring the same ones must not deadlock."""
+    return [batch.documents[found] for found in sorted(batch.documents)]
+
+
+def _parts(batch: Batch) -> tuple[tuple[Table, Sequence[tuple[Any, ...]]], ...]:
+    return (
         (tables.checkpoints, batch.checkpoints),
         (tables.commits, batch.commits),
         (tables.decisions, batch.decisions),
@@ -187,8 +229,16 @@ def _write(connection: Connection, batch: Batch) -> None:
         (tables.research_runs, batch.research_runs),
         (tables.session_links, batch.links),
     )
-    for table, rows in parts:
-        put(connection, table, rows)
+
+
+def _write(connection: Connection, batch: Batch) -> None:
+    bulk.insert_new(connection, tables.documents, _in_order(batch))
+    bulk.upsert(connection, tables.session_files, batch.files)
+    bulk.upsert(connection, tables.session_inputs, batch.inputs)
+    bulk.prune(connection, tables.session_inputs, batch.input_owners, (row[:5] for row in batch.inputs))
+    bulk.upsert(connection, tables.sessions, batch.sessions, keep=_INSERT_ONLY_SESSION)
+    for table, rows in _parts(batch):
+        bulk.upsert(connection, table, rows)
         if owners := batch.replaced.get(table.name):
             width = len(table.primary_key.columns)
             bulk.prune(connection, table, owners, (row[:width] for row in rows))

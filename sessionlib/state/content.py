@@ -6,10 +6,28 @@ They are dataclasses, not pydantic models: thousands are made in one reconcile, 
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
+
+from typing_extensions import override
+
+
+class Part:
+    """Base of frozen dataclasses that travel between processes by the thousand.
+
+    A dataclass with slots is pickled by asking for its fields again and again; its values are enough.
+    """
+
+    __slots__: tuple[str, ...] = ()
+
+    @override
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
+        """Return how to make it again: of its values, in order."""
+        kind = type(self)
+        return kind, tuple([getattr(self, name) for name in kind.__slots__])
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(Part):
     """One checkpoint of the plan; `number` counts from 1."""
 
     number: int
@@ -19,7 +37,7 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(Part):
     """One commit as the document names it; git may not know it (any more)."""
 
     sha: str
@@ -29,7 +47,7 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Part):
     """One decision with its reason."""
 
     title: str
@@ -39,7 +57,7 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
-class DocUpdate:
+class DocUpdate(Part):
     """One change to the documentation; `kind` is a level such as ``L2``, or ``none`` without a path."""
 
     kind: str | None
@@ -49,7 +67,7 @@ class DocUpdate:
 
 
 @dataclass(frozen=True, slots=True)
-class ResearchRun:
+class ResearchRun(Part):
     """One research run: its folder's name, and what its own state file says."""
 
     research_id: str
@@ -64,7 +82,7 @@ class ResearchRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class Link(Part):
     """This conversation (or this agent of it) worked on the session from `linked_at` on."""
 
     client: str

@@ -6,7 +6,7 @@ from what is committed, under the session's lock, never from the order in which 
 """
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import nullcontext
 from datetime import datetime
 from threading import Lock
@@ -14,7 +14,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from sessionlib.db import store
 from sessionlib.db.engine import Database
+from sessionlib.db.store import Held
 from sessionlib.errors import DatabaseError, RowRejectedError, StateUnreadableError
 from sessionlib.models.base import utc_now
 from sessionlib.state.files import look
@@ -31,6 +33,9 @@ _LOG = logging.getLogger("sessionlib.sync")
 _FIRST_COUNT = 100
 """New sessions after which the database counts its tables for the first time, and again whenever it has been
 four times as many: 10,000 took PostgreSQL 85 s with the plans it had made for empty tables, instead of XX."""
+
+_WORTH_DRAFTING = 16
+"""Folders from which on, if all are new, their rows are planned before the lock is taken."""
 
 _HEAVY = 500_000
 """Bytes of one session from which on workers write one after the other: on their way into a database they
@@ -100,22 +105,52 @@ class Mirror:
 
     def settle_in(self, connection: Connection, project_id: UUID, session_ids: Sequence[UUID]) -> int:
         """Do what `settle` does inside a transaction that is open for writing."""
-        task = Task(connection, project_id, session_ids, self._now)
-        for session_id in task.ids:
+        ids = sorted(set(session_ids))
+        task = self._task(connection, project_id, ids)
+        for session_id in ids:
             task.settle(session_id)
-        return task.finish()
+        return task.finish(connection)
+
+    def _task(self, connection: Connection, project_id: UUID, ids: Iterable[UUID]) -> Task:
+        """Lock sessions to the end of the transaction; the clock is read under the locks."""
+        held = store.hold_sessions(connection, project_id, sorted(ids))
+        return Task(connection, project_id, held, self._now())
 
     def _write(self, place: Place, readings: dict[str, Reading], settled: Collection[str]) -> list[Result]:
         ids = {slug: place.session_id(slug) for slug in readings}
+        draft = self._draft(place, readings, ids)
         with self._database.write() as connection:
-            task = Task(connection, place.project_id, ids.values(), self._now)
-            results = []
-            for slug, early in readings.items():
-                reading = look_again(place, slug, early, give_up=slug in settled)
-                results.append(task.take(place, slug, ids[slug], reading))
-            task.finish()
+            held = store.hold_sessions(connection, place.project_id, sorted(ids.values()))
+            now = self._now()
+            latest = {
+                slug: look_again(place, slug, early, give_up=slug in settled)
+                for slug, early in readings.items()
+            }
+            if draft is not None and held.is_nothing and latest == readings:
+                task, results = draft
+            else:
+                task = Task(connection, place.project_id, held, now)
+                results = _taken(task, place, latest, ids)
+            task.finish(connection)
         self._count(task.added)
         return results
+
+    def _draft(
+        self, place: Place, readings: dict[str, Reading], ids: dict[str, UUID]
+    ) -> tuple[Task, list[Result]] | None:
+        """Plan the rows of many new sessions before it is this thread's turn to write; None for others.
+
+        Under the lock it is seen whether nothing has been stored of them meanwhile and no folder has changed.
+        """
+        if len(readings) < _WORTH_DRAFTING:
+            return None
+        with self._database.read() as connection:
+            if store.knows_any(connection, place.project_id, list(ids.values())):
+                return None
+        task = Task(None, place.project_id, Held.nothing(ids.values()), self._now())
+        results = _taken(task, place, readings, ids)
+        task.encode(postgres=self._database.is_postgres)
+        return task, results
 
     def _count(self, added: int) -> None:
         """Let the database count its tables anew when this mirror has added many sessions to them."""
@@ -157,7 +192,11 @@ class Mirror:
         """Record on the copy's row why its session cannot be stored, and keep what was stored before."""
         with self._database.write() as connection:
             session_id = place.session_id(slug)
-            task = Task(connection, place.project_id, [session_id], self._now)
+            task = self._task(connection, place.project_id, [session_id])
             result = task.take(place, slug, session_id, Reading(rejected))
-            task.finish()
+            task.finish(connection)
         return result
+
+
+def _taken(task: Task, place: Place, readings: dict[str, Reading], ids: dict[str, UUID]) -> list[Result]:
+    return [task.take(place, slug, ids[slug], reading) for slug, reading in readings.items()]

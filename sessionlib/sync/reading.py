@@ -4,17 +4,18 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from sessionlib.errors import StateInvalidError, StateUnreadableError
+from sessionlib.state.content import Part
 from sessionlib.state.files import look
 from sessionlib.sync import snapshot
 from sessionlib.sync.places import Place
 from sessionlib.sync.snapshot import Snapshot
 
-_ENOUGH = 2_000_000
+_ENOUGH = 5_000_000
 """Bytes of input for one transaction: more only take more memory."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Part):
     """A snapshot, or why there is none: no state.json, half of a write, or what the system said."""
 
     snapshot: Snapshot | None = None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from sessionlib.errors import StateInvalidError, StateNotFoundError
-from sessionlib.state.content import SessionContent
+from sessionlib.state.content import Part, SessionContent
 from sessionlib.state.document import decode, interpret
 from sessionlib.state.files import Inputs, Look, look, read_inputs
 from sessionlib.state.layout import PLAN_FILE, RESEARCH_DIR, STATE_FILE
@@ -15,7 +15,7 @@ from sessionlib.sync.places import stored_name
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class Document(Part):
     """One input that could be parsed, as it is stored; what it was parsed to is many times as large.
 
     Attributes:
@@ -39,7 +39,7 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Part):
     """A session folder as it was read at one moment.
 
     Either `content` is there, with the documents it was made of, or `error` says why not.

@@ -1,6 +1,5 @@
 """One transaction of the mirror: what to write is planned under the locks of its sessions, then written."""
 
-from collections.abc import Callable, Iterable
 from datetime import datetime
 from uuid import UUID
 
@@ -8,7 +7,7 @@ from sqlalchemy import Connection
 
 from sessionlib.db import store
 from sessionlib.db.rows import DocumentRow, FileRow, InputRow, VersionRow
-from sessionlib.db.store import Batch, Copy, Shown
+from sessionlib.db.store import Batch, Copy, EncodedRows, Held, Shown
 from sessionlib.state.content import SessionContent
 from sessionlib.state.files import Look, Signature
 from sessionlib.sync import mapping
@@ -25,44 +24,48 @@ _RETRY_VERSION = 0
 
 
 class Task:
-    """The locked sessions, what is stored of them, and the rows to write.
+    """Some sessions, what is stored of them, and the rows to write.
 
     Sessions of which nothing is stored are kept apart: their rows are inserted without further questions.
 
     Args:
-        connection: Inside `Database.write`, to whose end the locks are held.
+        connection: Inside `Database.write`, to whose end the sessions' locks are held. None for a draft: then
+            nothing may be stored of them.
         project_id: The project of all of them.
-        session_ids: The sessions.
-        clock: For observed times.
+        held: What is stored of them.
+        now: For observed times. Read under the locks they follow the order of the writes; a draft's do so,
+            too, because nobody has written its sessions before.
     """
 
-    def __init__(
-        self,
-        connection: Connection,
-        project_id: UUID,
-        session_ids: Iterable[UUID],
-        clock: Callable[[], datetime],
-    ) -> None:
-        self.ids = sorted(set(session_ids))
+    def __init__(self, connection: Connection | None, project_id: UUID, held: Held, now: datetime) -> None:
         self._connection = connection
         self._project_id = project_id
         self._batch = Batch()
         self._fresh = Batch(fresh=True)
+        self._encoded: EncodedRows | None = None
         self._updates = 0
-        held = store.hold_sessions(connection, project_id, self.ids)
-        # Under the lock, so that observed times follow the order of the writes.
-        self._now = clock()
+        self._now = now
         self._copies: dict[UUID, list[Copy]] = held.copies
         self._shown: dict[UUID, Shown] = held.shown
 
-    def finish(self) -> int:
+    def encode(self, *, postgres: bool) -> None:
+        """Turn a draft's rows into what the driver takes, so that writing them takes less time."""
+        self._encoded = store.encode_new(self._fresh, postgres=postgres)
+
+    def finish(self, connection: Connection) -> int:
         """Write the rows; return how many sessions were written."""
-        for batch in (self._batch, self._fresh):
-            if batch:
-                # In one order everywhere: two batches that bring the same new documents must not deadlock.
-                batch.documents = dict(sorted(batch.documents.items()))
-                store.write(self._connection, batch)
+        if self._batch:
+            store.write(connection, self._batch)
+        if self._fresh:
+            postgres = connection.dialect.name == "postgresql"
+            store.write_new(connection, self._encoded or store.encode_new(self._fresh, postgres=postgres))
         return len(self._batch.sessions) + len(self._fresh.sessions) + self._updates
+
+    @property
+    def _open(self) -> Connection:
+        if self._connection is None:
+            raise AssertionError("a draft asks the database nothing")
+        return self._connection
 
     @property
     def added(self) -> int:
@@ -170,7 +173,7 @@ class Task:
         if found is not None and found.content is not None and found.inputs_hash == best.inputs_hash:
             content = found.content
         else:
-            content = restore(self._connection, best)
+            content = restore(self._open, best)
         self._add_session(batch, session_id, best, known, content)
 
     def _settle_gone(self, session_id: UUID, known: Shown | None) -> None:
@@ -182,9 +185,7 @@ class Task:
 
     def _observe(self, session_id: UUID, missing_since: datetime | None, error: str | None) -> None:
         self._updates += 1
-        store.set_shown(
-            self._connection, self._project_id, session_id, missing_since=missing_since, error=error
-        )
+        store.set_shown(self._open, self._project_id, session_id, missing_since=missing_since, error=error)
 
     def _add_session(
         self, batch: Batch, session_id: UUID, best: FileRow, known: Shown | None, content: SessionContent

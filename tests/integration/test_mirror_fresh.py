@@ -40,11 +40,12 @@ def between_look_and_insert(monkeypatch: pytest.MonkeyPatch, act: Callable[[], N
     monkeypatch.setattr(store, "hold_sessions", held)
 
 
+@pytest.mark.parametrize("count", [5, 20])
 def test_who_gets_in_between_look_and_insert(
-    world: World, root: Path, monkeypatch: pytest.MonkeyPatch
+    world: World, root: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     """Rows that somebody without our locks has inserted are found, and written over; on SQLite nobody can."""
-    folders = make_many(root, 5)
+    folders = make_many(root, count)
     entered = []
 
     def intrude() -> None:
@@ -62,10 +63,39 @@ def test_who_gets_in_between_look_and_insert(
     between_look_and_insert(monkeypatch, intrude)
     assert set(outcomes(world, *folders)) <= {Outcome.WRITTEN, Outcome.UNCHANGED}
     assert world.session("s002")["topic"] == "No. 2"
-    assert len(world.rows("sessions")) == 5
+    assert len(world.rows("sessions")) == count
     if world.database.is_postgres:
         assert entered == [[Outcome.WRITTEN]]
         assert (world.session("s003")["topic"], world.session("s003")["version_seq"]) == ("newer", 2)
+
+
+def test_what_happens_after_the_draft_is_seen(
+    world: World, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sessions that were stored, files that changed or went after their rows were planned, are as now."""
+    folders = make_many(root, 40)
+    world.place(root)
+    real = store.knows_any
+    asked = []
+
+    def ask(*args: Any) -> bool:
+        asked.append(real(*args))
+        if len(asked) == 1:
+            assert outcomes(world, folders[1]) == [Outcome.WRITTEN]
+        builders.write_json(folders[2] / "state.json", builders.v2(topic=f"newer {len(asked)}"))
+        return asked[-1]
+
+    monkeypatch.setattr(store, "knows_any", ask)
+    found = outcomes(world, *folders[:20])
+    assert asked == [False]
+    assert found == [Outcome.WRITTEN, Outcome.UNCHANGED, *[Outcome.WRITTEN] * 18]
+    assert world.session("s001")["version_seq"] == 1
+    assert world.session("s002")["topic"] == "newer 1"
+    monkeypatch.setattr(
+        store, "knows_any", lambda *args: real(*args) or (folders[30] / "state.json").unlink()
+    )
+    assert outcomes(world, *folders[20:]) == [Outcome.WRITTEN] * 10 + [Outcome.ABSENT] + [Outcome.WRITTEN] * 9
+    assert len(world.rows("sessions")) == 39
 
 
 def test_many_at_once_are_stored_like_each_alone(world: World, root: Path) -> None:

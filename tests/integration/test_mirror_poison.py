@@ -105,7 +105,7 @@ def test_an_outage_in_mid_batch_is_no_poison(
         raise next(calls)
 
     world.place(root)
-    monkeypatch.setattr(task.store, "write", failing)
+    monkeypatch.setattr(task.store, "write_new", failing)
     with pytest.raises(DatabaseUnavailableError):
         world.sync(*folders)
     assert world.rows("session_files") == []

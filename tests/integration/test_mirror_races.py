@@ -13,7 +13,7 @@ import pytest
 
 from sessionlib.db.engine import Database
 from sessionlib.state.document import interpret
-from sessionlib.sync import mirror
+from sessionlib.sync import mirror, reading
 from tests import builders
 from tests.mirrors import World
 
@@ -73,16 +73,16 @@ def test_an_old_snapshot_never_overwrites_a_newer_one(
     folder = builders.make_session(root, "one", numbered(0))
     world.sync(folder)
     builders.write_json(folder / "state.json", numbered(1))
-    real = mirror.read
+    real = reading.read
 
     def overtaken(*args: Any, **more: Any) -> Any:
-        reading = real(*args, **more)
-        monkeypatch.setattr(mirror, "read", real)
+        found = real(*args, **more)
+        monkeypatch.setattr(reading, "read", real)
         builders.write_json(folder / "state.json", numbered(2))
         world.sync(folder)
-        return reading
+        return found
 
-    monkeypatch.setattr(mirror, "read", overtaken)
+    monkeypatch.setattr(reading, "read", overtaken)
     assert world.sync(folder)[0].outcome is mirror.Outcome.UNCHANGED
     check_never_stale(world, 2)
 

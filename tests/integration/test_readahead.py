@@ -112,7 +112,7 @@ def test_what_it_did_not_read_is_read_here(
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(ahead, place, FEW, ())
         time.sleep(0.1)
-        # While it is busy, or hangs, others do not wait for it.
+        # While it hangs, others do not wait for it for long.
         assert ahead(place, FEW, ()) == reading.portion(place, FEW, ())
         assert not asked.done()
         os.kill(pid, signal.SIGKILL)

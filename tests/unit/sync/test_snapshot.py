@@ -11,7 +11,7 @@ from sessionlib.errors import StateInvalidError, StateUnreadableError
 from sessionlib.state import looks
 from sessionlib.state.files import look
 from sessionlib.sync import snapshot
-from sessionlib.sync.mapping import content_hash
+from sessionlib.sync.digests import content_hash
 from tests import builders
 
 
