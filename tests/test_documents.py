@@ -124,6 +124,8 @@ _PARTS = ("changes", "channel", "control", "debounce", "feed", "lock", "logs", "
 LOGGERS = {f"sessiond.{part}" for part in (*_PARTS, "watch")}
 NOT_EVENTS = LOGGERS | {
     "control.listen",
+    "sessiond.readahead",
+    "sessiond.reader",
     "control.token_file",
     "log.file",
     "log.level",
