@@ -45,6 +45,9 @@ def run(options: Options) -> Iterator[Row]:
             )
             with daemon.running(code, url, home / "state") as process:
                 process.settled()
+            # Another one: for two minutes after an import each comparison reads again what was imported.
+            with daemon.running(code, url, home / "state") as process:
+                process.settled()
                 figures, is_fast = compared(process, url, code, count, 2 if options.quick else _TURNS)
             is_measured = not options.quick and count in LIMITS
             yield Row(f"reconcile, {where}", figures, reached=is_fast if is_measured else None)

@@ -34,6 +34,9 @@ from sessionlib.sync.retry import RetryPolicy
 
 _SQLITE_WORKERS = 3
 """One writes while another one reads; the third is there for live work."""
+_SQLITE_GROUP = 128
+"""Folders of a reconcile in one transaction on SQLite, which writes each page twice that one changes: with
+twice as many in each it writes a quarter less. One takes about 60 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +271,9 @@ def _pool_size(config: Config) -> int:
 def _queue_options(config: Config, *, is_postgres: bool) -> QueueOptions:
     sync = config.sync
     policy = RetryPolicy(attempts=sync.attempts, first=sync.first_delay, cap=sync.longest_delay)
-    return QueueOptions(workers=sync.workers or 4 if is_postgres else _SQLITE_WORKERS, policy=policy)
+    if is_postgres:
+        return QueueOptions(workers=sync.workers or 4, policy=policy)
+    return QueueOptions(workers=sync.workers or _SQLITE_WORKERS, batch_most=_SQLITE_GROUP, policy=policy)
 
 
 def _absolute(path: Path | str) -> Path:

@@ -19,11 +19,29 @@ def give_back() -> bool:
     Returns:
         Whether this C library can be told so; any other is left alone.
     """
-    library = ctypes.CDLL(None)
-    if not hasattr(library, "gnu_get_libc_version"):
+    library = _glibc()
+    if library is None:
         return False
     told = [
         library.mallopt(parameter, value)
         for parameter, value in ((_MMAP_THRESHOLD, _LARGE), (_ARENA_MAX, _ARENAS))
     ]
     return all(told)
+
+
+def trim() -> bool:
+    """Return what is free now, in small pieces too, to the system; worth it after an import.
+
+    Returns:
+        Whether this C library can be told so.
+    """
+    library = _glibc()
+    if library is None:
+        return False
+    library.malloc_trim(0)
+    return True
+
+
+def _glibc() -> ctypes.CDLL | None:
+    library = ctypes.CDLL(None)
+    return library if hasattr(library, "gnu_get_libc_version") else None

@@ -1,10 +1,12 @@
 """Imports: what a round has queued, followed until it is mirrored, with a line of progress now and then."""
 
+import gc
 import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from sessiond import heap
 from sessiond.logs import event
 from sessionlib.sync.reconcile import Report
 from sessionlib.sync.ticket import Ticket
@@ -52,7 +54,12 @@ class Imports:
         now = time.monotonic()
         for running in self._running:
             _tell(running, now)
+        had_many = sum(running.ticket.total for running in self._running) >= _WORTH_A_LINE
         self._running = [running for running in self._running if running.ticket.left]
+        if had_many and not self._running:
+            # Thousands of documents have gone through the heap.
+            gc.collect()
+            heap.trim()
 
 
 def _tell(running: _Import, now: float) -> None:

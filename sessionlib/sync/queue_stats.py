@@ -12,8 +12,8 @@ class QueueOptions:
     Attributes:
         workers: Threads; all but one may do batch work, so that live work always finds one.
         live_most: Live folders of one root synced in one transaction, while more than one waits.
-        batch_most: Folders of a reconcile that one worker takes at a time: fewer take less memory, and more
-            write a page of an index once instead of many times. On SQLite a transaction takes about 100 ms.
+        batch_most: Folders of a reconcile that one worker takes at a time: 64 cost little more than 500 and
+            take much less memory.
         batch_few: As many while there is live work, and for a second after it: on SQLite a long transaction
             keeps it waiting.
         policy: When a folder is tried again.
@@ -21,7 +21,7 @@ class QueueOptions:
 
     workers: int = 4
     live_most: int = 20
-    batch_most: int = 256
+    batch_most: int = 64
     batch_few: int = 8
     policy: RetryPolicy = field(default_factory=RetryPolicy)
 

@@ -10,7 +10,7 @@ from sessionlib.sync import snapshot
 from sessionlib.sync.places import Place
 from sessionlib.sync.snapshot import Snapshot
 
-_ENOUGH = 5_000_000
+_ENOUGH = 2_500_000
 """Bytes of input for one transaction: more only take more memory."""
 
 

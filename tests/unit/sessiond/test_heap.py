@@ -33,3 +33,30 @@ def test_large_blocks_are_not_kept() -> None:
         pytest.skip("another C library than glibc")
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) <= 3
+
+
+_SMALL = """
+import sys
+from sessiond import heap
+from tests.hostile import memory
+
+if not heap.give_back():
+    sys.exit(77)
+blocks = [bytes(50_000) for _ in range(2_000)]
+kept = blocks[::20]
+del blocks
+before = memory.rss()
+assert heap.trim()
+print((before - memory.rss()) >> 20)
+"""
+
+
+def test_smaller_blocks_go_back_when_told_to() -> None:
+    """What is free between blocks that are still in use is the system's again."""
+    done = subprocess.run(
+        [sys.executable, "-c", _SMALL], capture_output=True, text=True, check=False, timeout=50
+    )
+    if done.returncode == 77:
+        pytest.skip("another C library than glibc")
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 50
