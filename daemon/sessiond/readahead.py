@@ -87,8 +87,14 @@ class ReadAhead:
             self._seen += count
             if self._seen < _WORTH_STARTING or self._failures >= _MOST_FAILURES or not _has_two_cores():
                 return None
-            self._thread = Thread(target=self._follow, name="read-ahead", daemon=True)
-            self._thread.start()
+            thread = Thread(target=self._follow, name="read-ahead", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                # No more threads for this user or service: then no second process either.
+                self._failures = _MOST_FAILURES
+            else:
+                self._thread = thread
             return None
 
     def _follow(self) -> None:

@@ -98,6 +98,27 @@ def test_what_happens_after_the_draft_is_seen(
     assert len(world.rows("sessions")) == 39
 
 
+def test_new_sessions_that_cannot_be_used(world: World, root: Path) -> None:
+    """Broken, torn and absent ones among many new ones: each has its reason, and the others have their rows."""
+    folders = make_many(root, 20)
+    (folders[4] / "state.json").write_bytes(b"[]")
+    (folders[5] / "state.json").write_bytes(b'{"topic": "half')
+    (folders[6] / "state.json").unlink()
+    (folders[7] / "plan.json").write_bytes(b"[]")
+    place = world.place(root)
+    slugs = [folder.name for folder in folders]
+    found = world.mirror.sync(place, slugs)
+    odd = {result.slug: result.outcome for result in found if result.outcome is not Outcome.WRITTEN}
+    assert odd == {"s004": Outcome.INVALID, "s005": Outcome.TORN, "s006": Outcome.ABSENT}
+    assert len(world.rows("sessions")) == 17
+    assert {row["slug"]: row["error"] for row in world.rows("session_files") if row["error"]} == {
+        "s004": found[4].error
+    }
+    again = world.mirror.sync(place, slugs, settled=slugs)
+    assert again[5].outcome is Outcome.INVALID
+    assert {result.outcome for result in again[:4] + again[7:]} == {Outcome.UNCHANGED}
+
+
 def test_many_at_once_are_stored_like_each_alone(world: World, root: Path) -> None:
     """Statements of many rows store what statements of one row store, in every table."""
     folders = make_many(root, 75)
