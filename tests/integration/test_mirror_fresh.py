@@ -99,7 +99,7 @@ def test_what_happens_after_the_draft_is_seen(
 
 
 def test_new_sessions_that_cannot_be_used(world: World, root: Path) -> None:
-    """Broken, torn and absent ones among many new ones: each has its reason, and the others have their rows."""
+    """Broken, torn and absent ones among many new ones have their reason, the others their rows."""
     folders = make_many(root, 20)
     (folders[4] / "state.json").write_bytes(b"[]")
     (folders[5] / "state.json").write_bytes(b'{"topic": "half')
