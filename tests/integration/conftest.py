@@ -7,6 +7,7 @@ import pytest
 
 from sessionlib.db.engine import Database
 from tests import builders, mirrors, postgres
+from tests.watching import Listener
 
 
 @pytest.fixture(scope="session")
@@ -43,3 +44,17 @@ def world(mirror_database: Database) -> mirrors.World:
 def root(tmp_path: Path) -> Path:
     """The sessions root of an empty project outside git."""
     return builders.make_project(tmp_path / "garden") / "agents/sessions"
+
+
+@pytest.fixture
+def top(tmp_path: Path) -> Path:
+    """A watch root."""
+    top = tmp_path / "watched"
+    top.mkdir()
+    return top
+
+
+@pytest.fixture
+def listener() -> Listener:
+    """Remembers what rang."""
+    return Listener()

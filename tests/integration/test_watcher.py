@@ -38,11 +38,6 @@ def session(root: Path) -> Path:
 
 
 @pytest.fixture
-def listener() -> Listener:
-    return Listener()
-
-
-@pytest.fixture
 def watcher(tmp_path: Path, session: Path, listener: Listener) -> Iterator[Watcher]:
     """A running watcher on the watch root."""
     with running_watcher(listener, tmp_path / "watched") as watcher:

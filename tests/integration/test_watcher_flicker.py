@@ -12,12 +12,6 @@ Wait = Callable[..., None]
 
 
 @pytest.fixture
-def listener() -> Listener:
-    """Remembers what rang."""
-    return Listener()
-
-
-@pytest.fixture
 def watcher(tmp_path: Path, listener: Listener) -> Iterator[Watcher]:
     """A watcher that looks only when there are events, on a folder with one project."""
     make_session(sessions_root(tmp_path / "watched" / "project"))

@@ -20,19 +20,6 @@ from tests.watching import (
 
 
 @pytest.fixture
-def top(tmp_path: Path) -> Path:
-    """The watch root."""
-    top = tmp_path / "watched"
-    top.mkdir()
-    return top
-
-
-@pytest.fixture
-def listener() -> Listener:
-    return Listener()
-
-
-@pytest.fixture
 def watcher(listener: Listener) -> Iterator[Watcher]:
     """A running watcher that was told to poll."""
     with running_watcher(listener, force_polling=True, poll_interval=0.02) as watcher:

@@ -27,19 +27,6 @@ from tests.watching import (
 
 
 @pytest.fixture
-def top(tmp_path: Path) -> Path:
-    """The watch root."""
-    top = tmp_path / "watched"
-    top.mkdir()
-    return top
-
-
-@pytest.fixture
-def listener() -> Listener:
-    return Listener()
-
-
-@pytest.fixture
 def watcher(listener: Listener) -> Iterator[Watcher]:
     """A running watcher without entries."""
     with running_watcher(listener) as watcher:
