@@ -63,4 +63,4 @@ def derived_id(*parts: object) -> UUID:
 class Model(BaseModel):
     """Base of all models: frozen, unknown fields refused, rows readable by attribute."""
 
-    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True, from_attributes=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, from_attributes=True)
