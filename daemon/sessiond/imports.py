@@ -1,6 +1,5 @@
 """Imports: what a round has queued, followed until it is mirrored, with a line of progress now and then."""
 
-import gc
 import logging
 import time
 from dataclasses import dataclass
@@ -57,8 +56,7 @@ class Imports:
         had_many = sum(running.ticket.total for running in self._running) >= _WORTH_A_LINE
         self._running = [running for running in self._running if running.ticket.left]
         if had_many and not self._running:
-            # Thousands of documents have gone through the heap.
-            gc.collect()
+            # Documents have gone through the heap by the hundred.
             heap.trim()
 
 
