@@ -247,7 +247,7 @@ class SyncQueue:
                 now = time.monotonic()
                 self._lanes.wake(now)
                 jobs = self._lanes.take(
-                    live_most=options.live_most,
+                    live_most=options.live_size(len(self._lanes.live)),
                     batch_most=options.batch_size(lively=self._lanes.is_lively),
                     batch_runs=max(1, options.workers - 1),
                 )

@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 
 from sessionlib.sync.retry import RetryPolicy
 
+_LINES = 10
+"""Into how many groups a long line of live work is cut, as far as a group may be that large."""
+
 
 @dataclass(frozen=True, slots=True)
 class QueueOptions:
@@ -11,7 +14,8 @@ class QueueOptions:
 
     Attributes:
         workers: Threads; all but one may do batch work, so that live work always finds one.
-        live_most: Live folders of one root synced in one transaction, while more than one waits.
+        live_most: Live folders of one root synced in one transaction, while more than one waits. With a long
+            line behind it a group may be as large as a reconcile's, because the line is what they wait for.
         batch_most: Folders of a reconcile that one worker takes at a time: 64 cost little more than 500 and
             take much less memory.
         batch_few: As many while there is live work, and for a second after it: on SQLite a long transaction
@@ -24,6 +28,10 @@ class QueueOptions:
     batch_most: int = 64
     batch_few: int = 8
     policy: RetryPolicy = field(default_factory=RetryPolicy)
+
+    def live_size(self, waiting: int) -> int:
+        """Return how many live folders a worker takes now, when so many wait."""
+        return max(self.live_most, min(self.batch_most, waiting // _LINES))
 
     def batch_size(self, *, lively: bool) -> int:
         """Return how many folders of a reconcile a worker takes now."""

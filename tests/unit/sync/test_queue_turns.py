@@ -142,3 +142,17 @@ def test_batch_work_comes_in_small_groups_while_there_is_live_work(
     ticket = one.submit_batch(path(f"b{n}") for n in range(4))
     assert ticket.wait(5)
     assert [len(names) for names in work.calls] == [4, 4, 1, 2, 2]
+
+
+def test_groups_of_live_work_grow_with_the_line(make: Make, work: Work) -> None:
+    """A few saves go into the database in short transactions, thousands of them in long ones."""
+    one = make(workers=1, live_most=2, batch_most=8)
+    for number in range(100):
+        one.submit(path(number))
+    one.start()
+    assert one.drain(5) == 0
+    sizes = [len(names) for names in work.calls]
+    assert sizes[:3] == [8, 8, 8]
+    assert sizes[-2] == 2
+    assert sizes == sorted(sizes, reverse=True)
+    assert sum(sizes) == 100
