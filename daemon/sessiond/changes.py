@@ -37,6 +37,9 @@ _TOLD_MOST = 10_000
 """Announcements kept while the database is down; beyond them all sessions are looked through."""
 _OVERLAP = timedelta(minutes=2)
 """How long a commit may take from its clock's reading, and how far the clocks of two hosts may be apart."""
+_OUT_OF_TURN = timedelta(seconds=15)
+"""How much older than the newest row one may be that is committed later on SQLite: there is one clock, read
+while its only writer waits for its turn or has it."""
 
 _APART = 4
 """Sessions roots that are looked through one by one; of more, all sessions are."""
@@ -98,6 +101,7 @@ class Changes:
         self._known: dict[UUID, Known] = {}
         self._baseline: Baseline | None = None
         self._marks: dict[_Scope | None, datetime] = {}
+        self._newest: dict[_Scope | None, datetime] = {}
         self._thread = Thread(target=self._run, name="changes", daemon=True)
 
     def start(self) -> None:
@@ -335,8 +339,7 @@ class Changes:
     def _written(self, scopes: Collection[_Scope | None]) -> list[Written]:
         """Return the sessions of one scope, or of all, that are stored otherwise than listeners know."""
         now = utc_now()
-        mark = min(self._marks.get(scope, self._started_at) for scope in scopes)
-        since = max(self._started_at, min(mark, now) - _OVERLAP)
+        since = self._since(scopes, now)
         (only,) = scopes if len(scopes) == 1 else (None,)
         project_id, root = only or (None, None)
         with self._database.read() as connection:
@@ -344,7 +347,19 @@ class Changes:
             if None in scopes:
                 rows += queries.written(connection, self._wrong())
         self._marks.update(dict.fromkeys(scopes, now))
+        newest = max((row.written_at for row in rows), default=self._started_at)
+        for scope in scopes:
+            self._newest[scope] = max(newest, self._newest.get(scope, newest))
         return [row for row in rows if self._differs(row)]
+
+    def _since(self, scopes: Collection[_Scope | None], now: datetime) -> datetime:
+        """Return from when on what was written in some scopes may not have been looked at yet."""
+        mark = min(self._marks.get(scope, self._started_at) for scope in scopes)
+        since = max(self._started_at, min(mark, now) - _OVERLAP)
+        if self._database.is_postgres:
+            return since
+        newest = min(self._newest.get(scope, self._started_at) for scope in scopes)
+        return max(since, min(newest, now) - _OUT_OF_TURN)
 
     def _wrong(self) -> list[UUID]:
         """Return the sessions that are missing or unreadable as far as listeners know."""

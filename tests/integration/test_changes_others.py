@@ -86,6 +86,21 @@ def test_word_that_was_lost_in_part(watch: Watch, other: Watch, root: Path, miss
     assert short(watch.look()) == [("changed", seq) for seq in range(2, 7)]
 
 
+def test_what_is_committed_out_of_turn(world: World, root: Path, wait_until: Wait) -> None:
+    """A row that is stored later than one with a newer time is found by the next comparison."""
+    newer, older = (builders.make_session(root, slug, builders.v2()) for slug in ("newer", "older"))
+    world.clock.tick(-60)
+    watch = Watch(world, wait_until)
+    for folder, seconds in ((newer, 40), (older, -10)):
+        world.clock.tick(seconds)
+        world.sync(folder)
+        watch.changes.reconciled(world.place(root))
+        assert [change.slug for change in watch.look()] == [folder.name]
+        watch.changes.reconciled(world.place(root))
+        assert watch.look() == []
+    watch.changes.stop()
+
+
 # --- troubles --------------------------------------------------------------------------------------
 
 

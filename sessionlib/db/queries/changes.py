@@ -25,7 +25,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from sessionlib.db import tables
 from sessionlib.db.queries.base import P, S
-from sessionlib.db.types import Guid, UtcTime, encode_time
+from sessionlib.db.types import Guid, UtcTime, decode_time, encode_time
 
 MOST = 500
 """Sessions asked about in one statement."""
@@ -211,6 +211,9 @@ def written_since(
         since: By the clocks of the hosts that wrote.
         project_id: Only this project's.
         root: Only those of this sessions root; with a project an index finds them.
+
+    Raises:
+        DatabaseError: The database does not answer.
     """
     statement = select(*_WRITTEN).where(
         or_(
@@ -223,7 +226,18 @@ def written_since(
         statement = statement.where(S.project_id == project_id)
     if root is not None:
         statement = statement.where(S.root == root)
-    return [Written(*row) for row in connection.execute(statement)]
+    result: Any = connection.execute(statement)
+    # As the driver gives them: after an import every row is looked at, and hardly one of them is news.
+    rows: list[tuple[Any, ...]] = result.cursor.fetchall()
+    result.close()
+    if connection.dialect.name == "postgresql":
+        return [Written(*row) for row in rows]
+    guid = cache(UUID)
+    moment = cache(decode_time)
+    return [
+        Written(guid(project), UUID(session), where, slug, seq, gone and moment(gone), moment(at), error)
+        for project, session, where, slug, seq, gone, at, error in rows
+    ]
 
 
 def written(connection: Connection, session_ids: Sequence[UUID]) -> list[Written]:
