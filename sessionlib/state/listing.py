@@ -69,13 +69,13 @@ def list_sessions(
         identity = _identity(root)
         if beneath is not None:
             os.close(open_beneath(os.fspath(beneath), root))
-        for name in _folders(root):
+        for name in _names(root):
             folder = f"{root}/{name}"
             was = known.get(name)
             try:
                 seen = was if was is not None and is_unchanged(folder, was) else look_at(folder, was)
             except ABSENT_ERRORS:
-                continue  # gone since it was listed
+                continue  # gone since it was listed, a link or no folder
             except OSError as error:
                 problems.append((name, error.strerror or str(error)))
                 continue
@@ -98,10 +98,6 @@ def _identity(root: str) -> tuple[int, int]:
     return signed64(result.st_dev), signed64(result.st_ino)
 
 
-def _folders(root: str) -> list[str]:
-    with os.scandir(root) as entries:
-        return sorted(
-            entry.name
-            for entry in entries
-            if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
-        )
+def _names(root: str) -> list[str]:
+    """Return what may be a session's folder, by its name; looking at it will tell whether it is a folder."""
+    return sorted(name for name in os.listdir(root) if not name.startswith("."))
