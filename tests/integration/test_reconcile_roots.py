@@ -14,7 +14,7 @@ from tests.reconciling import missing, root_fixture  # noqa: F401 - fixtures
 from tests.refusals import refuse
 
 
-@pytest.mark.parametrize(("function", "ending"), [("scandir", "/sessions")])
+@pytest.mark.parametrize(("function", "ending"), [("listdir", "/sessions")])
 def test_an_incomplete_listing_makes_nothing_absent(
     world: World, root: Path, monkeypatch: pytest.MonkeyPatch, function: str, ending: str
 ) -> None:

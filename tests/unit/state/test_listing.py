@@ -85,7 +85,7 @@ def test_root_that_cannot_be_listed_is_incomplete(
     root: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     """A refusal is never an empty list that looks complete."""
-    fail(monkeypatch, "scandir", code, "sessions")
+    fail(monkeypatch, "listdir", code, "sessions")
     listing = list_sessions(root)
     assert not listing.complete
     assert listing.problems == ((".", os.strerror(code)),)
@@ -120,7 +120,7 @@ def test_session_that_goes_meanwhile_is_gone(root: Path, monkeypatch: pytest.Mon
 
 def test_root_swapped_meanwhile_is_incomplete(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was listed across two folders is not to be believed."""
-    real = os.scandir
+    real = os.listdir
 
     def swapping(path):
         found = real(path)
@@ -129,7 +129,7 @@ def test_root_swapped_meanwhile_is_incomplete(root: Path, monkeypatch: pytest.Mo
             root.mkdir()
         return found
 
-    monkeypatch.setattr(os, "scandir", swapping)
+    monkeypatch.setattr(os, "listdir", swapping)
     listing = list_sessions(root)
     assert not listing.complete
     assert listing.problems == ((".", "was replaced while it was listed"),)
