@@ -125,12 +125,11 @@ class Changes:
 
     # --- doorbells: from any thread, microseconds, never blocking ------------------------------------
 
-    def touched(self, place: Place, slug: str) -> None:
-        """Note that a session folder was synced, whatever came of it."""
-        session_id = place.session_id(slug)
-        bell = _Bell(place.root, stored_name(slug))
+    def touched(self, place: Place, *slugs: str) -> None:
+        """Note that session folders were synced, whatever came of it."""
+        bells = {place.session_id(slug): _Bell(place.root, stored_name(slug)) for slug in slugs}
         with self._changed:
-            self._bells.setdefault(place.project_id, {})[session_id] = bell
+            self._bells.setdefault(place.project_id, {}).update(bells)
             self._wake()
 
     def reconciled(self, place: Place) -> None:

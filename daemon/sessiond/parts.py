@@ -60,7 +60,7 @@ class Parts:
         self._names: dict[UUID, str] = {}
         watch = config.watch
         self._database_file: tuple[int, int] | None = None
-        runtime.queue.listen(on_recover=self._recovered, on_result=self._synced)
+        runtime.queue.listen(on_recover=self._recovered, on_results=self._synced)
         self.debouncer: Debouncer[Path] = Debouncer(
             runtime.queue.submit, quiet=watch.quiet, longest=watch.longest_delay
         )
@@ -285,24 +285,26 @@ class Parts:
         self.runtime.registrar.forget()
         self.rounds.request(EVERYTHING, "database back")
 
-    def _synced(self, path: Path, result: Result, live: bool) -> None:  # noqa: FBT001 - the queue's signature
-        if result.outcome is Outcome.ABSENT:
-            self.rounds.request(path.parent, "absent")
-        elif result.outcome is Outcome.INVALID:
-            event(
-                _LOG,
-                logging.WARNING,
-                "session.unreadable",
-                "kept the last good row",
-                path=stored_name(str(path)),
-                error=result.error,
-            )
-        elif result.outcome is Outcome.WRITTEN:
-            level = logging.INFO if live else logging.DEBUG
-            event(_LOG, level, "session.synced", "mirrored", path=stored_name(str(path)))
-        place = self.runtime.registrar.known(path.parent)
+    def _synced(self, results: Sequence[tuple[Path, Result]], live: bool) -> None:  # noqa: FBT001
+        level = logging.INFO if live else logging.DEBUG
+        for path, result in results:
+            if result.outcome is Outcome.ABSENT:
+                self.rounds.request(path.parent, "absent")
+            elif result.outcome is Outcome.INVALID:
+                event(
+                    _LOG,
+                    logging.WARNING,
+                    "session.unreadable",
+                    "kept the last good row",
+                    path=stored_name(str(path)),
+                    error=result.error,
+                )
+            elif result.outcome is Outcome.WRITTEN and _LOG.isEnabledFor(level):
+                event(_LOG, level, "session.synced", "mirrored", path=stored_name(str(path)))
+        # All lie in one root, see the queue.
+        place = self.runtime.registrar.known(results[0][0].parent)
         if place is not None:
-            self.changes.touched(place, path.name)
+            self.changes.touched(place, *(path.name for path, _ in results))
 
     # --- rescans -------------------------------------------------------------------------------
 
@@ -341,9 +343,3 @@ def _counts(report: Report, project: str | None, unreadable: int) -> RootCounts:
         missing=report.missing,
         problems=report.problems,
     )
-
-
-def _tell_refused(target: Target, error: BaseException | None) -> None:
-    if isinstance(error, SessionlibError):
-        asked = target.project or target.path or "everything"
-        event(_LOG, logging.WARNING, "rescan.refused", error.message, target=str(asked), hint=error.hint)

@@ -3,6 +3,7 @@
 import os
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from uuid import UUID, uuid5
 
@@ -53,4 +54,10 @@ class Place:
 
     def session_id(self, slug: str) -> UUID:
         """Return the id of the session with this folder name, the same in every workspace of the project."""
-        return uuid5(self.project_id, f"{self.root}/{stored_name(slug)}")
+        return _session_id(self.project_id, f"{self.root}/{stored_name(slug)}")
+
+
+@lru_cache(maxsize=1024)
+def _session_id(project_id: UUID, key: str) -> UUID:
+    """Derive an id; kept, because one sync asks for it several times."""
+    return uuid5(project_id, key)

@@ -8,6 +8,7 @@ up is logged once and stays *owed* until a later run, at the latest the next rec
 import contextlib
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from threading import Condition, Event, Lock, Thread
@@ -23,11 +24,11 @@ from sessionlib.errors import (
     StateUnreadableError,
 )
 from sessionlib.sync.lanes import Job, Lanes
-from sessionlib.sync.mirror import Outcome, Result
 from sessionlib.sync.outage import Outage
 from sessionlib.sync.owed import Owed
 from sessionlib.sync.places import stored_name
 from sessionlib.sync.queue_stats import QueueOptions, QueueStats
+from sessionlib.sync.results import OnResults, Outcome, Result, Work
 from sessionlib.sync.retry import TORN_DELAYS, is_transient
 from sessionlib.sync.ticket import Ticket
 
@@ -40,12 +41,6 @@ _RACY_RECHECK = 0.1
 """Seconds after which a folder that changed within its clock's tick is looked at once more."""
 
 
-Work = Callable[[Sequence[Path], frozenset[Path]], list[Result]]
-"""Sync these folders (of one root); the second are those whose file stayed torn. One result each."""
-
-OnResult = Callable[[Path, Result, bool], None]
-
-
 class SyncQueue:
     """A set of dirty session folders and the threads that sync them.
 
@@ -55,15 +50,9 @@ class SyncQueue:
         options: See there.
     """
 
-    def __init__(
-        self,
-        work: Work,
-        *,
-        probe: Callable[[], None],
-        options: QueueOptions | None = None,
-    ) -> None:
+    def __init__(self, work: Work, *, probe: Callable[[], None], options: QueueOptions | None = None) -> None:
         self._work = work
-        self._on_result: OnResult = lambda _path, _result, _live: None
+        self._on_results: OnResults = lambda _results, _live: None
         self._on_recover: Callable[[], None] = lambda: None
         self._options = options or QueueOptions()
         self._lanes = Lanes()
@@ -81,16 +70,15 @@ class SyncQueue:
         self._surplus = 0
         self._progressed: float | None = None
 
-    def listen(self, *, on_recover: Callable[[], None], on_result: OnResult) -> None:
+    def listen(self, *, on_recover: Callable[[], None], on_results: OnResults) -> None:
         """Set who is told; call it before `start`.
 
         Args:
             on_recover: Called from a worker after an outage, to start a reconcile; must not block.
-            on_result: Told of every folder's outcome, and whether it was live work, from a worker; must
-                not block.
+            on_results: Told of every folder's outcome, once for each group, from a worker; must not block.
         """
         self._on_recover = on_recover
-        self._on_result = on_result
+        self._on_results = on_results
 
     def start(self) -> None:
         """Start the workers; submitting before is allowed."""
@@ -210,7 +198,7 @@ class SyncQueue:
             self._stop.set()
             left = self._lanes.clear()
             self._ready.notify_all()
-        self._settle_tickets(left, "refused")
+        self._settle_tickets((job, "refused") for job in left)
         deadline = time.monotonic() + timeout
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -218,7 +206,7 @@ class SyncQueue:
             # What a worker gave back at its end, and what one still holds.
             late = [*self._lanes.clear(), *self._lanes.running.values()]
             self._changed.notify_all()
-        self._settle_tickets(late, "refused")
+        self._settle_tickets((job, "refused") for job in late)
         return len({job.path for job in (*left, *late) if not job.recheck})
 
     # --- workers -------------------------------------------------------------------------------
@@ -297,41 +285,48 @@ class SyncQueue:
                 _LOG.exception("the listener failed", extra={"event": "sync.listener_failed"})
 
     def _finish(self, jobs: list[Job], results: list[Result]) -> None:
-        for job, result in zip(jobs, results, strict=True):
+        done: list[tuple[Job, Result]] = []
+        told: list[tuple[Path, Result]] = []
+        for job, result in zip(jobs, results, strict=False):
             if result.outcome is Outcome.TORN:
                 seconds = TORN_DELAYS[job.torn_looks]
                 job.torn_looks += 1
                 self._delay(job, seconds)
-            elif result.outcome is Outcome.UNREADABLE:
+                continue
+            if result.outcome is Outcome.UNREADABLE:
                 error = StateUnreadableError(result.error or "unreadable", session_dir=job.path)
                 if job.live:
                     self._retry([job], error)
                 else:
                     # The next reconcile is its retry; more would be noise at every one.
                     self._give_up([job], error.message, error)
-                self._tell(job, result)
             elif result.outcome is Outcome.REJECTED:
                 words = result.error or "the database refuses the row"
                 self._give_up([job], words, RowRejectedError(words))
-                self._tell(job, result)
             else:
-                self._done(job, result)
+                done.append((job, result))
+            told.append((job.path, result))
+        self._done(done)
+        self._tell(told, live=jobs[0].live)
+        self._settle_tickets((job, result.outcome) for job, result in done)
+        if len(results) != len(jobs):
+            raise AssertionError(len(results), len(jobs))
 
-    def _done(self, job: Job, result: Result) -> None:
+    def _done(self, done: Sequence[tuple[Job, Result]]) -> None:
         with self._lock:
-            self._synced += 1
-            self._written += result.outcome is Outcome.WRITTEN
-            self._owed.settle(job.path)
-            if result.racy and not job.recheck:
-                self._lanes.recheck(job, time.monotonic() + _RACY_RECHECK)
-            else:
-                self._lanes.finish(job)
-        self._tell(job, result)
-        self._settle_tickets([job], result.outcome)
+            self._synced += len(done)
+            for job, result in done:
+                self._written += result.outcome is Outcome.WRITTEN
+                self._owed.settle(job.path)
+                if result.racy and not job.recheck:
+                    self._lanes.recheck(job, time.monotonic() + _RACY_RECHECK)
+                else:
+                    self._lanes.finish(job)
 
-    def _tell(self, job: Job, result: Result) -> None:
-        with contextlib.suppress(Exception):
-            self._on_result(job.path, result, job.live)
+    def _tell(self, told: Sequence[tuple[Path, Result]], *, live: bool) -> None:
+        if told:
+            with contextlib.suppress(Exception):
+                self._on_results(told, live)
 
     def _delay(self, job: Job, seconds: float) -> None:
         with self._lock:
@@ -374,7 +369,7 @@ class SyncQueue:
                     },
                 },
             )
-            self._settle_tickets([job], "owed")
+            self._settle_tickets([(job, "owed")])
 
     def _pause(self, jobs: list[Job], error: SessionlibError) -> None:
         with self._lock:
@@ -390,9 +385,11 @@ class SyncQueue:
                 self._probing = False
                 self._ready.notify_all()
 
-    def _settle_tickets(self, jobs: Iterable[Job], outcome: str) -> None:
-        for job in jobs:
-            with self._lock:
-                tickets, job.tickets = job.tickets, []
-            for ticket in tickets:
-                ticket.done(outcome)
+    def _settle_tickets(self, outcomes: Iterable[tuple[Job, str]]) -> None:
+        settled: Counter[tuple[Ticket, str]] = Counter()
+        with self._lock:
+            for job, outcome in outcomes:
+                settled.update((ticket, outcome) for ticket in job.tickets)
+                job.tickets = []
+        for (ticket, outcome), count in settled.items():
+            ticket.done(outcome, count)

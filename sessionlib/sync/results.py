@@ -1,7 +1,9 @@
 """What becomes of a session folder that is mirrored."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 
 class Outcome(StrEnum):
@@ -29,3 +31,10 @@ class Result:
     outcome: Outcome
     error: str | None = None
     racy: bool = False
+
+
+Work = Callable[[Sequence[Path], frozenset[Path]], list[Result]]
+"""Sync these folders (of one root); the second are those whose file stayed torn. One result each."""
+
+OnResults = Callable[[Sequence[tuple[Path, Result]], bool], None]
+"""Is told what became of folders of one root that were synced together, and whether it was live work."""

@@ -19,11 +19,11 @@ class Ticket:
         self._listeners: list[Callable[[], None]] = []
         self.total = total
 
-    def done(self, outcome: str) -> None:
-        """Note the outcome of one folder."""
+    def done(self, outcome: str, count: int = 1) -> None:
+        """Note the outcome of so many folders."""
         with self._changed:
-            self._left -= 1
-            self._counts[outcome] += 1
+            self._left -= count
+            self._counts[outcome] += count
             self._changed.notify_all()
             listeners: list[Callable[[], None]] = []
             if self._left <= 0:

@@ -5,7 +5,7 @@ Files are spoilt and healed; after each sync the rows of every session are compa
 
 import json
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -56,7 +56,7 @@ class Garden(AbstractContextManager["Garden"]):
 
     def __enter__(self) -> Self:
         logging.getLogger("sessionlib").addHandler(self._faults)
-        self.runtime.queue.listen(on_recover=lambda: None, on_result=self._note)
+        self.runtime.queue.listen(on_recover=lambda: None, on_results=self._note)
         self.runtime.queue.start()
         self.place = self.runtime.registrar.place_of(self.root)
         return self
@@ -70,8 +70,8 @@ class Garden(AbstractContextManager["Garden"]):
         self.runtime.close()
         logging.getLogger("sessionlib").removeHandler(self._faults)
 
-    def _note(self, path: Path, result: Result, _live: bool) -> None:
-        self._results[path.name] = result
+    def _note(self, results: Sequence[tuple[Path, Result]], _live: bool) -> None:
+        self._results.update((path.name, result) for path, result in results)
 
     def slug(self, number: int) -> str:
         """Return the name of a session's folder."""

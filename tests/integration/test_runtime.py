@@ -150,7 +150,7 @@ def test_a_deleted_sqlite_file_is_built_anew(tmp_path: Path, wait_until: Wait) -
     root = builders.make_project(tmp_path / "garden", ["one", "two"]) / "agents/sessions"
     recovered: list[bool] = []
     with Runtime.open(settings, start=False) as runtime:
-        runtime.queue.listen(on_recover=lambda: recovered.append(True), on_result=lambda *_: None)
+        runtime.queue.listen(on_recover=lambda: recovered.append(True), on_results=lambda *_: None)
         runtime.queue.start()
         assert runtime.open_project(root.parent.parent).wait(10)
         for left in tmp_path.glob("mirror.db*"):

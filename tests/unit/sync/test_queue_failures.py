@@ -158,7 +158,7 @@ def test_listeners_that_raise_do_no_harm(make: Make, work: Work) -> None:
         raise RuntimeError
 
     one = make(workers=1)
-    one.listen(on_recover=raising, on_result=raising)
+    one.listen(on_recover=raising, on_results=raising)
     one.start()
     assert one.submit_batch([path("a")]).wait(5)
     calls = iter([DatabaseUnavailableError("down")])

@@ -40,7 +40,7 @@ def test_an_outage_pauses_and_loses_nothing(
 
     work.behave = failing
     one = make(workers=4, probe=probe, batch_most=3)
-    one.listen(on_recover=lambda: recovered.append(None), on_result=lambda *_: None)
+    one.listen(on_recover=lambda: recovered.append(None), on_results=lambda *_: None)
     one.start()
     ticket = one.submit_batch(path(n) for n in range(20))
     for number in range(20, 25):
@@ -78,7 +78,7 @@ def test_a_probe_alone_proves_nothing(
 
     work.behave = failing
     one = make(workers=2)
-    one.listen(on_recover=lambda: recovered.append(None), on_result=lambda *_: None)
+    one.listen(on_recover=lambda: recovered.append(None), on_results=lambda *_: None)
     one.start()
     ticket = one.submit_batch([path("a")])
     wait_until(lambda: len(work.calls) > 5, "several tries")
