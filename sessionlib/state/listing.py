@@ -4,7 +4,7 @@ To take "I could not read" for "it is gone" would wipe a mirror. So each refusal
 named, and leaves `Listing.complete` false.
 """
 # Os calls with string paths: this is the path walked for every session at every reconcile.
-# ruff: noqa: PTH116
+# ruff: noqa: PTH116, PTH208
 
 import os
 from collections.abc import Mapping
