@@ -10,6 +10,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
@@ -138,13 +139,20 @@ class _Maker:
                 *(project, session, root, slug, workspace),
                 *_told(tree),
                 *(found, found, _PARTS, MAPPING_VERSION, _time(tree["created_at"]), stamp, stamp),
-                *(self._now, stamp, self._now, None, None, 1),
+                *(self._now, stamp, self._now, None, None, 1, *_standing(tree, stamp)),
             )
         )
         rows["session_versions"].append(
             (project, session, 1, found, tree["current_phase"], tree["status"], stamp, self._now)
         )
         _add_parts(rows, project, session, tree)
+
+
+def _standing(tree: dict[str, Any], stamp: str) -> tuple[int, int | None]:
+    """Return from when the present phase counts, and how long it stood; in microseconds."""
+    since = datetime.fromisoformat(stamp) - datetime(1970, 1, 1, tzinfo=UTC)
+    is_closed = tree["current_phase"] == "complete" or tree["status"] in {"complete", "failed"}
+    return since // timedelta(microseconds=1), 0 if is_closed else None
 
 
 def _told(tree: dict[str, Any]) -> tuple[Any, ...]:

@@ -2,6 +2,8 @@
 
 A question is asked once through the project's own functions while its statements are noted; then these are
 run on the bare driver, fetched whole, again and again. A question's time is the sum over its statements.
+
+Each session has been through several phases, and has a version for each of a dozen saves.
 """
 
 import statistics
@@ -12,11 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, func, select
 
 from benchmarks import bare_import, corpus, daemon
 from benchmarks.cases import Figure, Options, Row
-from sessionlib.db import queries
+from sessionlib.db import queries, tables
 from sessionlib.db.crud import projects, sessions
 from sessionlib.db.engine import Database
 from sessionlib.db.queries import SessionFilter, changes, named
@@ -95,10 +97,31 @@ def _loaded(kind: str, url: str, made: list[list[Path]]) -> Iterator[Database]:
         bare_import.load(kind, url, folders)
     database = Database(url)
     try:
+        with database.write() as connection:
+            for statement in (_VERSIONS, _PHASES):
+                connection.exec_driver_sql(statement)
         database.refresh_statistics()
         yield database
     finally:
         database.close()
+
+
+_VERSIONS = f"""
+INSERT INTO session_versions
+SELECT v.project_id, v.session_id, 1 + n, v.content_hash, v.phase, v.status, v.at, v.observed_at
+FROM session_versions AS v
+CROSS JOIN ({" UNION ALL ".join(f"SELECT {number} AS n" for number in range(1, 13))}) AS numbers
+"""
+_PHASES = """
+INSERT INTO session_phases
+SELECT s.project_id, s.session_id, p.phase, n * 3600000000
+FROM sessions AS s
+JOIN (
+  SELECT 1 AS n, 'spec' AS phase UNION ALL SELECT 2, 'plan'
+  UNION ALL SELECT 3, 'build' UNION ALL SELECT 4, 'docs'
+) AS p ON p.phase <> s.current_phase
+"""
+"""Give each session more versions, and the phases that it has left, as saves would have."""
 
 
 def _timed(database: Database, turns: int) -> dict[str, _Took]:
@@ -112,6 +135,7 @@ def _questions(connection: Connection) -> dict[str, Ask]:
     """Return what is asked, by a name."""
     one = queries.sessions(connection, SessionFilter(limit=1, offset=10))[0]
     slug = one.project_slug
+    newest: Any = connection.scalar(select(func.max(tables.sessions.c.synced_at)))
     given: Mapping[str, Any] = {
         "text": "Decision 3",
         "sha": f"{40:040x}",
@@ -127,6 +151,7 @@ def _questions(connection: Connection) -> dict[str, Ask]:
         for option in question.takes:
             if option not in needed and option != "limit":
                 asked[f"{question.name} by {option}"] = _named(question, needed | {option: given[option]})
+    asked["decisions by a text that is nowhere"] = _named(_question("decisions"), {"text": "nowhere"})
     pages: dict[str, dict[str, Any]] = {
         "list": {},
         "list a phase": {"phase": "build"},
@@ -158,9 +183,16 @@ def _questions(connection: Connection) -> dict[str, Ask]:
         "feed: one changed": lambda c: changes.sessions_now(
             c, row.project_id, [changes.Asked(row.session_id, 0, since)]
         ),
-        "feed: written lately": lambda c: changes.written_since(c, row.synced_at),
+        "feed: written lately": lambda c: changes.written_since(c, newest),
     }
     return asked
+
+
+def _question(name: str) -> named.Question:
+    found = named.lookup(name)
+    if found is None:
+        raise LookupError(name)
+    return found
 
 
 def _named(question: named.Question, given: Mapping[str, Any]) -> Ask:

@@ -142,7 +142,7 @@ class World:
         yield from of("seed", ("spec", 0), (None, 1), ("plan", 3), (None, 4))
         yield from of("lost", ("build", 30))
         yield from of("tree", ("build", 5), status="failed")
-        row = self.rows["roof"]
+        row = self.rows["floor"]
         yield worlds.version(row, 1, "docs", hours(24))
         yield worlds.version(row, 2, "complete", hours(24) + timedelta(seconds=1, microseconds=234_567))
 

@@ -18,11 +18,14 @@ from sessionlib.db.rows import (
     FileRow,
     InputRow,
     LinkRow,
+    PhaseRow,
     ResearchRunRow,
     SessionRow,
     VersionRow,
 )
 from sessionlib.models import derived_id
+from sessionlib.sync.standing import of
+from sessionlib.sync.standing import rows as phase_rows
 
 T0 = datetime(2026, 1, 5, 9, tzinfo=UTC)
 ROOT = "agents/sessions"
@@ -140,6 +143,8 @@ def session(place: Place, slug: str, **changed: Any) -> SessionRow:
         missing_since=None,
         error=None,
         version_seq=1,
+        phase_since_us=None,
+        phase_stood_us=None,
     )._replace(**changed)
 
 
@@ -190,11 +195,33 @@ def version(row: SessionRow, seq: int, phase: str | None, at: datetime, **change
     )._replace(**changed)
 
 
+def stood(
+    rows: Sequence[SessionRow], versions: Sequence[VersionRow]
+) -> tuple[list[SessionRow], list[PhaseRow]]:
+    """Return the sessions as they stand after their versions, and how long they stood in phases before."""
+    histories: dict[UUID, list[VersionRow]] = {}
+    for version in sorted(versions, key=lambda row: row.seq):
+        histories.setdefault(version.session_id, []).append(version)
+    standing, phases = [], []
+    for row in rows:
+        if history := histories.get(row.session_id):
+            found = of(history)
+            row = row._replace(phase_since_us=found.since_us, phase_stood_us=found.stood_us)  # noqa: PLW2901
+            phases += phase_rows(history[-1], found.left)
+        standing.append(row)
+    return standing, phases
+
+
 def write_sessions(
     connection: Connection, rows: Sequence[SessionRow], *, bodies: dict[str, Any] | None = None, **parts: Any
 ) -> None:
-    """Write sessions with a document and a copy each, and these parts (by the batch's field names)."""
+    """Write sessions with a document and a copy each, and these parts (by the batch's field names).
+
+    How long they stand in their phases is told from their versions, as a sync does.
+    """
     bodies = bodies or {}
+    rows, phases = stood(rows, parts.get("versions", []))
+    parts["phases"] = [*parts.get("phases", []), *phases]
     batch = store.Batch(
         documents={
             row.content_hash: document(row.project_id, row.content_hash, bodies.get(row.slug)) for row in rows
@@ -221,6 +248,7 @@ def write_one_of_everything(connection: Connection, place: Place, slug: str = "w
         doc_updates=[DocUpdateRow(*owner, 0, "L3", "docs/wall.md", "how", T0)],
         research_runs=[ResearchRunRow(*owner, "soil", "which?", "complete", "simple", 1, 2, T0, T0)],
         links=[LinkRow(*owner, "claude", "conversation", "", T0, "hook")],
+        phases=[PhaseRow(*owner, "plan", 5)],
         versions=[version(row, 1, "build", T0)],
     )
     root = (place.project_id, place.workspace_id, ROOT, 1, 2, None, None)

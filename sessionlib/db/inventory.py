@@ -38,7 +38,7 @@ def mismatched_ids(connection: Connection, project: str | None = None, limit: in
         of_project = select(known.project_id).where(known.slug == project).scalar_subquery()
         odd = odd.where(given(_S.project_id) == of_project)
     # The limit inside: the planner then begins with the few odd sessions, not with the projects.
-    hit = odd.order_by(_S.activity_at.desc(), _S.session_id).limit(limit).subquery("odd").c
+    hit = odd.order_by(_S.activity_at.desc(), given(_S.session_id)).limit(limit).subquery("odd").c
     statement = (
         select(known.slug, hit.slug, hit.declared_id, hit.session_id)
         .join(tables.projects, known.project_id == hit.project_id)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Table, bindparam, delete, insert, literal, se
 from sqlalchemy.dialects import postgresql, sqlite
 
 from sessionlib.db import bulk, tables
-from sessionlib.db.rows import FileRow, InputRow, VersionRow
+from sessionlib.db.rows import FileRow, InputRow, PhaseRow, VersionRow
 from sessionlib.db.types import Guid
 from sessionlib.models.base import derived_id
 
@@ -24,6 +24,7 @@ _PARTS = (
     tables.doc_updates,
     tables.research_runs,
     tables.session_links,
+    tables.session_phases,
     tables.session_versions,
 )
 _CHUNK = 500
@@ -176,30 +177,34 @@ def see_first(connection: Connection, project_id: UUID, session_id: UUID, first_
     )
 
 
-def versions(connection: Connection, project_id: UUID, session_id: UUID) -> list[VersionRow]:
-    """Return a session's history in order."""
-    table = tables.session_versions
-    rows = connection.execute(
-        select(table)
-        .where(table.c.project_id == project_id, table.c.session_id == session_id)
-        .order_by(table.c.seq)
-    )
-    return [VersionRow(*row) for row in rows]
+def put_versions(
+    connection: Connection,
+    history: Sequence[VersionRow],
+    phases: Sequence[PhaseRow],
+    *,
+    since_us: int,
+    stood_us: int | None,
+) -> None:
+    """Replace the history of one session, which has one, by another that is not empty.
 
-
-def put_versions(connection: Connection, history: Sequence[VersionRow]) -> None:
-    """Replace the history of one session, which has one, by another that is not empty."""
+    Args:
+        connection: Inside `Database.write`.
+        history: In order.
+        phases: How long the session stood in the phases it is in no more.
+        since_us: From when its present phase counts.
+        stood_us: How long it stood in that in the end; None for an open session.
+    """
     project_id, session_id = history[0][:2]
-    table = tables.session_versions
-    connection.execute(
-        delete(table).where(table.c.project_id == project_id, table.c.session_id == session_id)
-    )
-    bulk.insert_new(connection, table, history)
+    for table, rows in ((tables.session_versions, history), (tables.session_phases, phases)):
+        connection.execute(
+            delete(table).where(table.c.project_id == project_id, table.c.session_id == session_id)
+        )
+        bulk.insert_new(connection, table, rows)
     shown = tables.sessions
     connection.execute(
         update(shown)
         .where(shown.c.project_id == project_id, shown.c.session_id == session_id)
-        .values(version_seq=history[-1].seq)
+        .values(version_seq=history[-1].seq, phase_since_us=since_us, phase_stood_us=stood_us)
     )
 
 

@@ -62,6 +62,7 @@ class SessionRow(NamedTuple):
     """The mirror of one session, a pure function of its freshest copy up to `activity_at`.
 
     `parts` is a digest of the rows in each table of parts, by which a save writes only what it changed.
+    `phase_since_us` and `phase_stood_us` are `sync.standing`'s, in microseconds; None without a history.
     """
 
     project_id: UUID
@@ -103,6 +104,8 @@ class SessionRow(NamedTuple):
     missing_since: datetime | None
     error: str | None
     version_seq: int
+    phase_since_us: int | None
+    phase_stood_us: int | None
 
 
 class CheckpointRow(NamedTuple):
@@ -190,3 +193,12 @@ class VersionRow(NamedTuple):
     status: str | None
     at: datetime
     observed_at: datetime
+
+
+class PhaseRow(NamedTuple):
+    """How long, in microseconds, a session stood in a phase it is in no more."""
+
+    project_id: UUID
+    session_id: UUID
+    phase: str
+    stood_us: int

@@ -19,6 +19,7 @@ from sessionlib.db.rows import (
     FileRow,
     InputRow,
     LinkRow,
+    PhaseRow,
     ResearchRunRow,
     SessionRow,
     VersionRow,
@@ -47,6 +48,10 @@ class Shown(NamedTuple):
     missing_since: datetime | None
     error: str | None
     version_seq: int
+    current_phase: str | None
+    effective_status: str
+    phase_since_us: int | None
+    phase_stood_us: int | None
 
 
 @dataclass(slots=True)
@@ -71,6 +76,7 @@ class Batch:
     doc_updates: list[DocUpdateRow] = field(default_factory=list)
     research_runs: list[ResearchRunRow] = field(default_factory=list)
     links: list[LinkRow] = field(default_factory=list)
+    phases: list[PhaseRow] = field(default_factory=list)
     versions: list[VersionRow] = field(default_factory=list)
 
     def __bool__(self) -> bool:
@@ -177,6 +183,32 @@ def inputs_of(connection: Connection, file: FileRow) -> list[InputRow]:
     return [InputRow(*row) for row in rows]
 
 
+def phases_left(
+    connection: Connection, project_id: UUID, ids: Collection[UUID]
+) -> dict[UUID, dict[str, int]]:
+    """Return how long, in microseconds, these sessions stood in each phase they are in no more."""
+    sql = (
+        "SELECT session_id, phase, stood_us FROM session_phases "
+        "WHERE project_id = {project} AND session_id {among}"
+    )
+    columns = (tables.session_phases.c.session_id,)
+    left: dict[UUID, dict[str, int]] = {session_id: {} for session_id in ids}
+    for row in bulk.fetch(connection, bulk.ask_among(connection, sql, project_id, ids), columns):
+        left[row[0]][row[1]] = row[2]
+    return left
+
+
+def versions(connection: Connection, project_id: UUID, session_id: UUID) -> list[VersionRow]:
+    """Return a session's history in order."""
+    table = tables.session_versions
+    rows = connection.execute(
+        select(table)
+        .where(table.c.project_id == project_id, table.c.session_id == session_id)
+        .order_by(table.c.seq)
+    )
+    return [VersionRow(*row) for row in rows]
+
+
 _INSERT_ONLY_SESSION = frozenset({"first_seen_at"})
 
 
@@ -228,6 +260,7 @@ def _parts(batch: Batch) -> tuple[tuple[Table, Sequence[tuple[Any, ...]]], ...]:
         (tables.doc_updates, batch.doc_updates),
         (tables.research_runs, batch.research_runs),
         (tables.session_links, batch.links),
+        (tables.session_phases, batch.phases),
     )
 
 
@@ -242,7 +275,7 @@ def _write(connection: Connection, batch: Batch) -> None:
         if owners := batch.replaced.get(table.name):
             width = len(table.primary_key.columns)
             bulk.prune(connection, table, owners, (row[:width] for row in rows))
-    bulk.insert_new(connection, tables.session_versions, batch.versions)
+    bulk.upsert(connection, tables.session_versions, batch.versions)
 
 
 def set_shown(

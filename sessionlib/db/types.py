@@ -5,9 +5,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import JSON, Dialect, Text, TypeDecorator
-from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
-from sqlalchemy.dialects.postgresql import UUID as PG_UUID
+from sqlalchemy import JSON, TIMESTAMP, Dialect, Text, TypeDecorator, Uuid
 from sqlalchemy.types import TypeEngine
 from typing_extensions import override
 
@@ -15,8 +13,21 @@ TextType = Text().with_variant(Text(collation="C"), "postgresql")
 """Text compared by code point on both, so that both databases sort alike whatever the server's locale."""
 
 
+class _Jsonb(TypeDecorator[Any]):
+    """JSONB. PostgreSQL's dialect is imported where it is spoken alone: it is a twentieth of a start."""
+
+    impl = JSON
+    cache_ok = True
+
+    @override
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        from sqlalchemy.dialects.postgresql import JSONB  # noqa: PLC0415
+
+        return dialect.type_descriptor(JSONB(none_as_null=True))
+
+
 def _json_type() -> TypeEngine[Any]:
-    return JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+    return JSON(none_as_null=True).with_variant(_Jsonb(none_as_null=True), "postgresql")
 
 
 JsonType = _json_type()
@@ -73,7 +84,7 @@ class Guid(TypeDecorator[UUID]):
     @override
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         if dialect.name == "postgresql":
-            return dialect.type_descriptor(PG_UUID(as_uuid=True))
+            return dialect.type_descriptor(Uuid())
         return dialect.type_descriptor(Text())
 
     @override

@@ -51,6 +51,8 @@ class Observed(NamedTuple):
     missing_since: datetime | None
     error: str | None
     version_seq: int
+    phase_since_us: int | None = None
+    phase_stood_us: int | None = None
 
 
 class Origin(NamedTuple):
@@ -255,6 +257,8 @@ def session_row(origin: Origin, content: SessionContent, observed: Observed, par
         missing_since=observed.missing_since,
         error=observed.error,
         version_seq=observed.version_seq,
+        phase_since_us=observed.phase_since_us,
+        phase_stood_us=observed.phase_stood_us,
     )
 
 

@@ -19,6 +19,7 @@ from sessionlib.db.engine import Database
 from sessionlib.db.rows import VersionRow
 from sessionlib.errors import UsageError
 from sessionlib.models import Project
+from sessionlib.sync import standing
 from sessionlib.sync.mirror import Mirror
 
 _CHUNK = 500
@@ -118,9 +119,14 @@ class _Merge:
     def _join_histories(self, move: _Move, first_seen_at: datetime) -> None:
         earliest = min(move.first_seen_at, first_seen_at)
         moving.see_first(self._connection, self._to, move.new, earliest)
-        mine = moving.versions(self._connection, self._to, move.new)
-        other = moving.versions(self._connection, self._from, move.old)
-        moving.put_versions(self._connection, joined(mine, other))
+        mine = store.versions(self._connection, self._to, move.new)
+        other = store.versions(self._connection, self._from, move.old)
+        history = joined(mine, other)
+        found = standing.of(history)
+        phases = standing.rows(history[-1], found.left)
+        moving.put_versions(
+            self._connection, history, phases, since_us=found.since_us, stood_us=found.stood_us
+        )
 
     def _take_names(self) -> int:
         connection = self._connection

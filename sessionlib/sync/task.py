@@ -12,6 +12,7 @@ from sessionlib.state.content import SessionContent
 from sessionlib.state.files import Look, Signature
 from sessionlib.sync import mapping
 from sessionlib.sync.copies import freshest, restore
+from sessionlib.sync.histories import Histories
 from sessionlib.sync.looks import dump_extras, load_look
 from sessionlib.sync.mapping import MAPPING_VERSION, Observed, Origin
 from sessionlib.sync.places import Place, stored_name
@@ -47,6 +48,7 @@ class Task:
         self._now = now
         self._copies: dict[UUID, list[Copy]] = held.copies
         self._shown: dict[UUID, Shown] = held.shown
+        self._histories = Histories(connection, project_id, held.shown)
 
     def encode(self, *, postgres: bool) -> None:
         """Turn a draft's rows into what the driver takes, so that writing them takes less time."""
@@ -212,25 +214,23 @@ class Task:
             best.inputs_hash,
             best.mtime_ns,
         )
+        version = VersionRow(
+            best.project_id,
+            session_id,
+            seq,
+            best.content_hash,
+            content.current_phase,
+            content.effective_status,
+            changed,
+            self._now,
+        )
+        stands = self._histories.add(batch, known, version)
         first_seen = known.first_seen_at if known else self._now
-        observed = Observed(first_seen, changed, self._now, None, best.error, seq)
+        observed = Observed(first_seen, changed, self._now, None, best.error, seq, *stands)
         # Digests that another version of the mapping wrote say nothing about this one's rows.
         trusted = known is not None and known.mapping_version == MAPPING_VERSION
         stored_parts = None if known is None else known.parts if trusted else ""
         mapping.add_session(batch, origin, content, observed, stored_parts)
-        if new_version:
-            batch.versions.append(
-                VersionRow(
-                    best.project_id,
-                    session_id,
-                    seq,
-                    best.content_hash,
-                    content.current_phase,
-                    content.effective_status,
-                    changed,
-                    self._now,
-                )
-            )
 
 
 def _shows(known: Shown, best: FileRow) -> bool:

@@ -10,7 +10,7 @@ from sessionlib.db import schema, tables
 from sessionlib.db.engine import Database
 from sessionlib.db.schema import SchemaState
 from sessionlib.sync import mapping
-from tests import worlds
+from tests import older, worlds
 
 CLEF = "\N{MUSICAL SYMBOL G CLEF}"
 """Four bytes of UTF-8."""
@@ -50,7 +50,9 @@ def test_an_older_database_gets_the_indexes(empty: Database) -> None:
             worlds.session(place, "long", declared_id=CLEF * 501, **long),
             worlds.session(place, "usual", declared_id="another"),
         ]
-        worlds.write_sessions(connection, rows)
+        for row in rows:
+            older.write(connection, tables.documents, [worlds.document(row.project_id, row.content_hash)])
+        older.write(connection, tables.sessions, rows)
     assert schema.upgrade(empty) is SchemaState.OLDER
     assert names(empty) >= NEW
     kept = ("current_phase", "status", "effective_status", "declared_id")

@@ -42,7 +42,11 @@ def _write(connection: Connection, place: worlds.Place, number: int) -> None:
         for row in rows
         for position in range(2)
     ]
-    versions = [worlds.version(row, 1, "build", worlds.T0) for row in rows]
+    versions = [
+        worlds.version(row, seq, phase, worlds.T0)
+        for row in rows
+        for seq, phase in enumerate(("spec", "review", row.current_phase), 1)
+    ]
     decisions = [worlds.decision(row, 0, "Use stone") for row in rows]
     worlds.write_sessions(connection, rows, commits=commits, versions=versions, decisions=decisions)
 
@@ -66,7 +70,7 @@ def _sessions(place: worlds.Place, project: int) -> Iterator[SessionRow]:
         )
 
 
-def plan_of(connection: Connection, ask: Any) -> str:
+def plan_of(connection: Connection, ask: Any, explain: str | None = None) -> str:
     """Return the plans of the statements that a question runs."""
     seen: list[tuple[str, Any]] = []
 
@@ -77,7 +81,7 @@ def plan_of(connection: Connection, ask: Any) -> str:
     with suppress(RecordNotFoundError, UsageError):
         ask(connection)
     event.remove(connection, "before_cursor_execute", _note)
-    explain = "EXPLAIN" if connection.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN"
+    explain = explain or ("EXPLAIN" if connection.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN")
     plans = [
         connection.exec_driver_sql(f"{explain} {statement}", parameters) for statement, parameters in seen
     ]
@@ -105,7 +109,7 @@ QUESTIONS: dict[str, Any] = {
     "commit in a project": lambda c: queries.commit(c, "3a51", project="project-3"),
     "decisions": queries.decisions,
     "decisions of a project": lambda c: queries.decisions(c, project="project-3"),
-    "versions of a session": lambda c: queries.time_per_phase(c, session_id=worlds.derived_id("x")),
+    "time per phase of a session": lambda c: queries.time_per_phase(c, session_id=worlds.derived_id("x")),
     "stuck": lambda c: queries.stuck(c, 7),
     "stuck in a project": lambda c: queries.stuck(c, 7, project="project-3"),
     "done": queries.all_done_not_closed,
@@ -124,10 +128,22 @@ COUNTS: dict[str, Any] = {
     "phases": queries.phases,
     "phases of a project": lambda c: queries.phases(c, "project-3"),
     "projects": queries.projects,
+    "time per phase": queries.time_per_phase,
+    "time per phase of a project": lambda c: queries.time_per_phase(c, "project-3"),
 }
-"""These read something of every session, so they should read an index that holds just that."""
+"""These read something of every session, so they should read an index that holds just that. (Of the phases
+that sessions have left every row is summed up, and its table is as narrow as an index of it.)"""
 
-UNBOUND = {"findings", "workspaces", "time-per-phase"}
+READ: dict[str, Any] = {
+    "a text that is nowhere": lambda c: queries.page(c, SessionFilter(text="nowhere")),
+    "a text that one has": lambda c: queries.page(c, SessionFilter(text="session-01734")),
+    "a branch that is nowhere": lambda c: queries.page(c, SessionFilter(branch="nowhere")),
+    "decisions by a text that is nowhere": lambda c: queries.decisions(c, "nowhere"),
+    "a type that is nowhere": lambda c: queries.page(c, SessionFilter(session_type="nowhere")),
+}
+"""What they ask for is in the rows alone: all of these are read, once, and as they lie."""
+
+UNBOUND = {"findings", "workspaces"}
 """Named questions that read a whole table: its rows are few, or all of them make the answer."""
 
 
@@ -156,6 +172,51 @@ def test_questions_use_indexes(database: Database, projects: int) -> None:
         # What adds sessions up finds all of it in one index.
         bad |= {name: plans[name] for name in COUNTS if "sessions USING COVERING INDEX" not in plans[name]}
     assert not bad, "\n\n".join(f"{name}:\n{plan}" for name, plan in bad.items())
+
+
+@pytest.mark.parametrize("name", READ)
+def test_what_no_index_holds_is_read_once(database: Database, name: str) -> None:
+    """A page of it and its total come from one scan, not from an index that leads to each of the rows."""
+    fill(database)
+    with database.read() as connection:
+        plan = plan_of(connection, READ[name])
+    assert len(WHOLE_TABLE.findall(plan)) == 1, plan
+    assert not re.search(r"SCAN sessions USING (COVERING )?INDEX", plan), plan
+
+
+def test_a_late_page_is_chosen_in_an_index(database: Database) -> None:
+    """The rows before the page are not looked at."""
+    fill(database)
+    with database.read() as connection:
+        plan = plan_of(connection, lambda c: queries.sessions(c, SessionFilter(offset=4000)))
+    wanted = (
+        "Index Only Scan Backward using" if database.is_postgres else "SCAN sessions USING COVERING INDEX"
+    )
+    assert f"{wanted} ix_sessions_recent" in plan, plan
+
+
+@pytest.mark.postgres
+def test_no_copy_is_looked_at_while_every_place_is_there(postgres_url: str) -> None:
+    """Whether a session's places are missing is asked of its copies only where a place of its project is."""
+    database = Database(postgres_url)
+    with database.write() as connection:
+        for slug in ("garden", "shed"):
+            place = worlds.add_place(connection, slug)
+            worlds.write_sessions(connection, [worlds.session(place, f"{slug}-{n}") for n in range(20)])
+    looks = re.compile(r"session_files.*(never executed|loops=\d+)")
+    with database.read() as connection:
+        found = looks.findall(plan_of(connection, QUESTIONS["newest"], "EXPLAIN ANALYZE"))
+    assert found == ["never executed"]
+    with database.write() as connection:
+        connection.exec_driver_sql(
+            "UPDATE workspaces SET missing_since = created_at WHERE right(path, 4) = 'shed'"
+        )
+    with database.read() as connection:
+        found = looks.findall(plan_of(connection, QUESTIONS["newest"], "EXPLAIN ANALYZE"))
+        rows = queries.sessions(connection, SessionFilter())
+    database.close()
+    assert found == ["loops=20"]
+    assert {row.project_slug for row in rows if row.workspace_missing_since} == {"shed"}
 
 
 @pytest.mark.parametrize("name", ["newest", "newest in build", "newest active", "newest of a project"])

@@ -9,7 +9,7 @@ import pytest
 
 from sessionlib.state.document import interpret
 from sessionlib.state.files import look
-from sessionlib.sync import digests, mapping
+from sessionlib.sync import digests, mapping, standing
 from sessionlib.sync.mirror import Outcome
 from tests import builders, mirrors
 from tests.builders import time_of
@@ -141,6 +141,8 @@ def test_every_column_of_a_session(world: World, root: Path, generation: str) ->
         "missing_since": None,
         "error": None,
         "version_seq": 1,
+        "phase_since_us": standing.micros(changed),
+        "phase_stood_us": 0 if row["effective_status"] == "complete" else None,
     }
     assert world.file("one") == {
         "project_id": place.project_id,

@@ -3,11 +3,11 @@
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, case, func, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, case, func, select, union_all
 
 from sessionlib.db import tables
 from sessionlib.db.crud.changes import nearest
-from sessionlib.db.matching import holds
+from sessionlib.db.matching import given, holds
 from sessionlib.errors import RecordNotFoundError, UsageError
 from sessionlib.models import (
     Checkpoint,
@@ -39,7 +39,7 @@ def _workspace_missing_since() -> ColumnElement[Any]:
     copy, place, root = tables.session_files.c, tables.workspaces.c, tables.workspace_roots.c
     session = tables.sessions.c
     missing = func.coalesce(place.missing_since, root.missing_since)
-    return (
+    latest = (
         select(case((func.count() == func.count(missing), func.max(missing))))
         .select_from(
             tables.session_files.join(
@@ -62,6 +62,12 @@ def _workspace_missing_since() -> ColumnElement[Any]:
         .correlate(tables.sessions)
         .scalar_subquery()
     )
+    # Asked once: mostly no place is missing in any project, and then no session's copies are looked at.
+    affected = union_all(
+        select(place.project_id).where(place.missing_since.is_not(None)),
+        select(root.project_id).where(root.missing_since.is_not(None)),
+    )
+    return case((session.project_id.in_(affected), latest))
 
 
 _ELSEWHERE: dict[str, ColumnElement[Any]] = {
@@ -115,7 +121,7 @@ def find(connection: Connection, name: str, *, project: str | None = None) -> Se
                 return _only(name, found)
     for is_there in (_SESSION.missing_since.is_(None), _SESSION.missing_since.is_not(None)):
         # Slugs first: the index that has the sessions in their order holds these, and nothing else asked for.
-        alike = select(_SESSION.slug).where(holds(_SESSION.slug, name), is_there, *within)
+        alike = select(_SESSION.slug).where(holds(_SESSION.slug, name, in_all=True), is_there, *within)
         slugs = alike.order_by(_SESSION.content_changed_at.desc()).limit(_MOST_ALIKE).subquery()
         found = _chosen(connection, [_SESSION.slug.in_(select(slugs.c.slug)), is_there, *within])
         if found:
@@ -152,7 +158,7 @@ def _in_project(slug: str | None) -> list[ColumnElement[bool]]:
 
 def _chosen(connection: Connection, wanted: list[ColumnElement[bool]]) -> list[Session]:
     """Return the first of the wanted sessions, the last active first."""
-    order = (_SESSION.content_changed_at.desc(), _SESSION.session_id)
+    order = (_SESSION.content_changed_at.desc(), given(_SESSION.session_id))
     keys = (
         select(_SESSION.project_id, _SESSION.session_id).where(*wanted).order_by(*order).limit(_MOST_ALIKE)
     ).subquery("chosen")

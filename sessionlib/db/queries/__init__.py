@@ -1,20 +1,24 @@
 """The questions people ask across entities. Read-only, and the same answers on both databases."""
 
-from sessionlib.db.queries.health import Unreadable, freshness, unreadable
-from sessionlib.db.queries.history import PhaseTime, time_per_phase
-from sessionlib.db.queries.parts import CommitHit, DecisionHit, commit, decisions
-from sessionlib.db.queries.places import projects, workspaces
-from sessionlib.db.queries.session_lists import (
-    PhaseCount,
-    SessionFilter,
-    SessionPage,
-    all_done_not_closed,
-    count_sessions,
-    page,
-    phases,
-    sessions,
-    stuck,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sessionlib.db.queries.health import Unreadable, freshness, unreadable
+    from sessionlib.db.queries.history import PhaseTime, time_per_phase
+    from sessionlib.db.queries.parts import CommitHit, DecisionHit, commit, decisions
+    from sessionlib.db.queries.places import projects, workspaces
+    from sessionlib.db.queries.session_lists import (
+        PhaseCount,
+        SessionFilter,
+        SessionPage,
+        all_done_not_closed,
+        count_sessions,
+        page,
+        phases,
+        sessions,
+        stuck,
+    )
 
 __all__ = [
     "CommitHit",
@@ -38,3 +42,34 @@ __all__ = [
     "unreadable",
     "workspaces",
 ]
+
+_HOMES = {
+    "health": ("Unreadable", "freshness", "unreadable"),
+    "history": ("PhaseTime", "time_per_phase"),
+    "parts": ("CommitHit", "DecisionHit", "commit", "decisions"),
+    "places": ("projects", "workspaces"),
+    "session_lists": (
+        "PhaseCount",
+        "SessionFilter",
+        "SessionPage",
+        "all_done_not_closed",
+        "count_sessions",
+        "page",
+        "phases",
+        "sessions",
+        "stuck",
+    ),
+}
+"""Which module each name comes from."""
+
+
+if not TYPE_CHECKING:  # or every name that is not there would be one of type Any
+
+    def __getattr__(name: str) -> Any:
+        """Import what is asked for, and no more: who starts needs few of these."""
+        for module, names in _HOMES.items():
+            if name in names:
+                value = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
+                return value
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)

@@ -21,7 +21,6 @@ from sqlalchemy import (
     select,
     type_coerce,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 
 from sessionlib.db import tables
 from sessionlib.db.queries.base import P, S
@@ -161,11 +160,14 @@ def _asked(dialect: str) -> Any:
     """Return what was asked as a table: one JSON parameter, whatever the number of rows."""
     is_postgres = dialect == "postgresql"
     given: Any = bindparam("asked", type_=Text())
-    each = func.jsonb_array_elements(cast(given, JSONB())) if is_postgres else func.json_each(given)
-    row = each.table_valued(column("value", JSONB() if is_postgres else Text())).alias("one")
     if is_postgres:
+        from sqlalchemy.dialects.postgresql import JSONB  # noqa: PLC0415 - as in sessionlib.db.types
+
+        each = func.jsonb_array_elements(cast(given, JSONB()))
+        row = each.table_valued(column("value", JSONB())).alias("one")
         picked = [row.c.value[index].astext for index in range(3)]
     else:
+        row = func.json_each(given).table_valued(column("value", Text())).alias("one")
         picked = [func.json_extract(row.c.value, f"$[{index}]") for index in range(3)]
     kinds: list[Any] = [Guid(), Integer(), UtcTime()]
     named = [

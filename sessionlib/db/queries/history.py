@@ -1,17 +1,27 @@
 """Questions to the version history: how long sessions stood in a phase."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Connection, case, func, literal, or_, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    case,
+    func,
+    literal,
+    select,
+    union_all,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from sessionlib.db import tables
 from sessionlib.db.queries.base import P, S, of_project
-from sessionlib.db.types import UtcTime
 from sessionlib.models import utc_now
 
 
@@ -45,6 +55,12 @@ class PhaseTime(NamedTuple):
     seconds: float
 
 
+_HALF = 20
+"""Bits of the lower half of a sum on SQLite, where the microseconds of many sessions would overflow one."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 def time_per_phase(
     connection: Connection, project: str | None = None, session_id: UUID | None = None
 ) -> list[PhaseTime]:
@@ -53,64 +69,67 @@ def time_per_phase(
     The last phase of an open session counts until now, or until its files were gone; that of a closed one
     ends with its last change.
     """
-    table = tables.session_versions.c
-    chosen = of_project(table.project_id, project)
-    if session_id is not None:
-        owner = select(S.project_id).where(S.session_id == session_id).scalar_subquery()
-        chosen += [table.session_id == session_id, table.project_id == owner]
-    # Each time is made a number once, before the window looks at it twice.
-    begun = (
-        select(
-            table.project_id,
-            table.session_id,
-            table.seq,
-            table.phase,
-            table.status,
-            _Micros(table.at).label("micros"),
-        )
-        .where(*chosen)
-        .subquery("begun")
-    ).c
-    following = func.lead(begun.micros).over(
-        partition_by=(begun.project_id, begun.session_id), order_by=begun.seq
+    now: Any = literal((utc_now() - _EPOCH) // timedelta(microseconds=1), BigInteger())
+    end = case((S.missing_since.is_(None), now), else_=_Micros(S.missing_since))
+    present = func.coalesce(S.phase_stood_us, end - S.phase_since_us)
+    stands = [S.current_phase.is_not(None), S.phase_since_us.is_not(None)]
+    left = tables.session_phases.c
+    halves = _halves if connection.dialect.name == "sqlite" else _whole
+    rolled = union_all(
+        _rolled(left, left.phase, halves(left.stood_us), _chosen(left, project, session_id)),
+        _rolled(S, S.current_phase, halves(present), [*stands, *_chosen(S, project, session_id)]),
+    ).subquery("rolled")
+    sums = [func.sum(rolled.c[name]) for name in ("sessions", "lower", "upper")]
+    found = connection.execute(
+        select(P.slug, rolled.c.phase, *sums)
+        .join(tables.projects, P.project_id == rolled.c.project_id)
+        .group_by(P.slug, rolled.c.phase)
     )
-    spans = select(*begun, following.label("following")).subquery("spans")
-    span = spans.c
-    closed = or_(span.phase == "complete", span.status.in_(["complete", "failed"]))
-    now = literal(utc_now(), UtcTime())
-    end = case(
-        (span.following.is_not(None), span.following),
-        (closed, span.micros),
-        else_=_Micros(func.coalesce(_gone_since(span), now)),
-    )
-    total = func.sum(end - span.micros)
-    # Versions without a phase end the one before them, so they are left out only here.
-    rolled = (
-        select(
-            span.project_id,
-            span.phase,
-            func.count(span.session_id.distinct()).label("sessions"),
-            total.label("micros"),
-        )
-        .where(span.phase.is_not(None))
-        .group_by(span.project_id, span.phase)
-        .subquery("rolled")
-    )
-    statement = (
-        select(P.slug, rolled.c.phase, rolled.c.sessions, rolled.c.micros)
-        .join(rolled, rolled.c.project_id == P.project_id)
-        .order_by(P.slug, rolled.c.micros.desc(), rolled.c.phase)
-    )
+    rows = [
+        (slug, -(int(lower) + (int(upper) << _HALF)), phase, int(count))
+        for slug, phase, count, lower, upper in found
+    ]
     return [
-        PhaseTime(row[0], row[1], row[2], timedelta(microseconds=int(row[3])).total_seconds())
-        for row in connection.execute(statement)
+        PhaseTime(slug, phase, count, timedelta(microseconds=-negative).total_seconds())
+        for slug, negative, phase, count in sorted(rows)
     ]
 
 
-def _gone_since(span: Any) -> Any:
-    """Return when a session's files were found to be gone; looked up for the last spans of open ones only."""
+def _chosen(table: Any, project: str | None, session_id: UUID | None) -> list[ColumnElement[bool]]:
+    """Return the conditions for a project's rows, or a session's, of a table."""
+    chosen = of_project(table.project_id, project)
+    if session_id is not None:
+        owner = select(S.project_id).where(S.session_id == session_id).correlate(None).scalar_subquery()
+        chosen += [table.session_id == session_id, table.project_id == owner]
+    return chosen
+
+
+def _rolled(
+    table: Any, phase: Any, halves: tuple[Any, Any], chosen: list[ColumnElement[bool]]
+) -> Select[Any]:
+    """Return, by project and phase, how many rows there are, and the sum of their times in two halves."""
+    lower, upper = halves
     return (
-        select(S.missing_since)
-        .where(S.project_id == span.project_id, S.session_id == span.session_id)
-        .scalar_subquery()
+        select(
+            table.project_id,
+            phase.label("phase"),
+            func.count().label("sessions"),
+            lower.label("lower"),
+            upper.label("upper"),
+        )
+        .where(*chosen)
+        .group_by(table.project_id, phase)
     )
+
+
+def _halves(micros: Any) -> tuple[Any, Any]:
+    """Return the sums of the lower and the upper bits."""
+    return (
+        func.sum(micros.bitwise_and(literal((1 << _HALF) - 1, BigInteger()))),
+        func.sum(micros.bitwise_rshift(literal(_HALF, Integer()))),
+    )
+
+
+def _whole(micros: Any) -> tuple[Any, Any]:
+    """Return the sum, of any size, and no upper half."""
+    return func.sum(micros), literal(0, Integer())

@@ -10,6 +10,9 @@ from sessionlib.db import tables
 from sessionlib.db.matching import given, holds
 from sessionlib.db.queries.base import LIVE, P, S, of_project
 
+_FEW = 500
+"""Where more decisions hold a text, those of the newest sessions are soon found in their order."""
+
 _ALL = 1_000_000
 """More commits than one question can mean."""
 
@@ -82,6 +85,8 @@ def decisions(
     connection: Connection, text: str | None = None, project: str | None = None, limit: int = 50
 ) -> list[DecisionHit]:
     """Return decisions whose title or rationale holds the text, the newest session first."""
+    if text and (few := _few_decisions(connection, text, project)) is not None:
+        return few[:limit]
     table = tables.decisions.c
     wanted = [LIVE, *of_project(S.project_id, project)]
     if text:
@@ -113,3 +118,29 @@ def decisions(
         .order_by(hit.content_changed_at.desc(), hit.session_id, hit.position)
     )
     return [DecisionHit(*row) for row in connection.execute(statement)]
+
+
+def _few_decisions(connection: Connection, text: str, project: str | None) -> list[DecisionHit] | None:
+    """Return the decisions that hold a text, where they are few; None where many do.
+
+    All are read once, as they lie. In the order of their sessions, an index would have to lead to each.
+    """
+    table = tables.decisions.c
+    either = or_(holds(table.title, text, in_all=True), holds(table.rationale, text, in_all=True))
+    hits = (
+        select(tables.decisions)
+        .where(either, *of_project(table.project_id, project))
+        .limit(_FEW + 1)
+        .subquery("hits")
+    )
+    hit = hits.c
+    statement = (
+        select(hit.title, hit.rationale, hit.decided_at, P.slug, S.slug, S.session_id, S.missing_since)
+        .join(tables.sessions, and_(S.project_id == hit.project_id, S.session_id == hit.session_id))
+        .join(tables.projects, P.project_id == hit.project_id)
+        .order_by(S.content_changed_at.desc(), given(S.session_id), hit.position)
+    )
+    rows = connection.execute(statement).all()
+    if len(rows) > _FEW:
+        return None
+    return [DecisionHit(*row[:-1]) for row in rows if row.missing_since is None]

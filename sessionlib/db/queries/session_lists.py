@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 from sessionlib.db import tables
 from sessionlib.db.crud import projects
 from sessionlib.db.crud.sessions import select_as
-from sessionlib.db.matching import holds
+from sessionlib.db.matching import given, holds
 from sessionlib.db.queries.base import LIVE, OPEN, S, count_of, of_project
 from sessionlib.models import SessionSummary, utc_now
 
@@ -45,8 +45,13 @@ class SessionFilter:
     limit: int = 50
     offset: int = 0
 
-    def conditions(self) -> list[ColumnElement[bool]]:
-        """Return the filter as SQL conditions."""
+    @property
+    def needs_rows(self) -> bool:
+        """Whether it asks for what is in the rows of sessions alone, and in no index."""
+        return bool(self.text) or self.branch is not None or self.session_type is not None
+
+    def conditions(self, *, all_are_read: bool = False) -> list[ColumnElement[bool]]:
+        """Return the filter as SQL conditions; `all_are_read` where no index will be used."""
         wanted: list[ColumnElement[bool]] = [] if self.missing else [LIVE]
         equal = {
             S.current_phase: self.phase,
@@ -61,12 +66,17 @@ class SessionFilter:
         if self.min_completed is not None:
             wanted.append(S.checkpoints_completed >= self.min_completed)
         if self.text:
-            wanted.append(or_(*(holds(column, self.text) for column in (S.slug, S.topic, S.description))))
+            texts = (S.slug, S.topic, S.description)
+            wanted.append(or_(*(holds(column, self.text, in_all=all_are_read) for column in texts)))
         return wanted
 
 
-_NEWEST = (S.content_changed_at.desc(), S.session_id)
-_OLDEST = (S.content_changed_at, S.session_id)
+# SQLite would take the index of the ids for their place in an order that it is not in.
+_FEW = 500
+"""Where more sessions fit, those of a page are soon found in their order."""
+
+_NEWEST = (S.content_changed_at.desc(), given(S.session_id))
+_OLDEST = (S.content_changed_at, given(S.session_id))
 
 
 def _summaries(
@@ -100,7 +110,8 @@ def sessions(connection: Connection, wanted: SessionFilter) -> list[SessionSumma
 
 def count_sessions(connection: Connection, wanted: SessionFilter) -> int:
     """Return how many sessions the filter holds, whatever its limit."""
-    statement = select(func.count()).select_from(tables.sessions).where(*wanted.conditions())
+    conditions = wanted.conditions(all_are_read=wanted.needs_rows)
+    statement = select(func.count()).select_from(tables.sessions).where(*conditions)
     return connection.scalar(statement) or 0
 
 
@@ -118,11 +129,47 @@ def page(connection: Connection, wanted: SessionFilter) -> SessionPage:
         RecordNotFoundError: There is no such project; the nearest slugs are its hint.
     """
     wanted = replace(wanted, project=projects.slug_of(connection, wanted.project))
+    if wanted.needs_rows and (few := _page_of_few(connection, wanted)):
+        return few
     rows = sessions(connection, wanted)
     total = len(rows)
     if wanted.offset or total == wanted.limit:
         total = count_sessions(connection, wanted)
     return SessionPage(rows, total)
+
+
+def _page_of_few(connection: Connection, wanted: SessionFilter) -> SessionPage | None:
+    """Return a page of what no index holds, where few sessions fit; None where many do, or none is on it.
+
+    All rows are read once, in the order in which they lie. In the order of the list, an index would have to
+    lead to each of them.
+    """
+    hits = (
+        select(S.project_id, S.session_id, S.content_changed_at)
+        .where(*wanted.conditions(all_are_read=True))
+        .limit(_FEW + 1)
+        .cte("hits")
+    )
+    hit = hits.c
+    chosen = (
+        select(hit.project_id, hit.session_id)
+        .order_by(hit.content_changed_at.desc(), hit.session_id)
+        .limit(wanted.limit)
+        .offset(wanted.offset)
+    ).subquery("chosen")
+    total = select(func.count()).select_from(hits).scalar_subquery()
+    statement = (
+        select_as(SessionSummary)
+        .add_columns(total.label("total"))
+        .join(chosen, and_(chosen.c.project_id == S.project_id, chosen.c.session_id == S.session_id))
+        .order_by(*_NEWEST)
+    )
+    rows = connection.execute(statement).all()
+    if not rows:
+        return None if wanted.offset else SessionPage([], 0)
+    if rows[0].total > _FEW:
+        return None
+    return SessionPage([SessionSummary.model_validate(row) for row in rows], rows[0].total)
 
 
 def all_done_not_closed(

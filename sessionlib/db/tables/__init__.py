@@ -18,6 +18,7 @@ from sessionlib.db.tables.sessions import (
     doc_updates,
     research_runs,
     session_links,
+    session_phases,
     session_versions,
     sessions,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "session_files",
     "session_inputs",
     "session_links",
+    "session_phases",
     "session_versions",
     "sessions",
     "workspace_roots",

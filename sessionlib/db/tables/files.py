@@ -62,8 +62,8 @@ Index(
     "ix_session_files_error",
     session_files.c.project_id,
     session_files.c.session_id,
-    postgresql_where=session_files.c.error.is_not(None),
-    sqlite_where=session_files.c.error.is_not(None),
+    # As ix_sessions_mismatched says it.
+    info={"where": session_files.c.error.is_not(None)},
 )
 
 session_inputs = Table(

@@ -3,6 +3,7 @@
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Column,
     ForeignKeyConstraint,
@@ -65,6 +66,10 @@ sessions = Table(
     time("missing_since", info=OBSERVED),
     text("error", info=OBSERVED),
     number("version_seq", Integer(), null=False, info=OBSERVED),
+    # From when the present phase counts, in microseconds since 1970; and how long it stood in it in the end,
+    # NULL while the session is open. See session_phases.
+    number("phase_since_us", BigInteger(), info=OBSERVED),
+    number("phase_stood_us", BigInteger(), info=OBSERVED),
     UniqueConstraint("project_id", "root", "slug"),
     ForeignKeyConstraint(["project_id"], ["projects.project_id"], ondelete="CASCADE"),
     ForeignKeyConstraint(
@@ -80,14 +85,20 @@ sessions = Table(
     Index("ix_sessions_slug", "slug"),
     # All that lists and counts ask of a session, in the order they show it: whatever is filtered is found in
     # the index alone. One wide index for all and one for a project cost a save less than one for each filter.
-    Index("ix_sessions_recent", "content_changed_at", *_LISTED, "slug"),
-    Index("ix_sessions_project_recent", "project_id", "content_changed_at", *_LISTED),
+    # The ids are there so that even a late page is chosen without a look at the rows before it.
+    Index("ix_sessions_recent", "content_changed_at", *_LISTED, "slug", "project_id", "session_id"),
+    Index("ix_sessions_project_recent", "project_id", "content_changed_at", *_LISTED, "session_id"),
+    Index(
+        "ix_sessions_phase",
+        *("project_id", "current_phase", "missing_since", "effective_status"),
+        *("phase_since_us", "phase_stood_us"),
+    ),
 )
 Index(
     "ix_sessions_mismatched",
     sessions.c.declared_id,
-    postgresql_where=sessions.c.declared_id != sessions.c.slug,
-    sqlite_where=sessions.c.declared_id != sessions.c.slug,
+    # Not by the dialects' keywords, which import both dialects into every process; the migrations have them.
+    info={"where": sessions.c.declared_id != sessions.c.slug},
 )
 
 
@@ -180,6 +191,15 @@ session_versions = _part(
     ForeignKeyConstraint(["project_id", "content_hash"], ["documents.project_id", "documents.content_hash"]),
 )
 
+# How long a session stood in the phases it is in no more, so that the time in each phase is a sum over few
+# rows: of the versions there are as many as saves.
+session_phases = _part(
+    "session_phases",
+    key("phase", TextType),
+    number("stood_us", BigInteger(), null=False, info=OBSERVED),
+    Index("ix_session_phases_phase", "project_id", "phase", "stood_us"),
+)
+
 __all__ = [
     "checkpoints",
     "commits",
@@ -187,6 +207,7 @@ __all__ = [
     "doc_updates",
     "research_runs",
     "session_links",
+    "session_phases",
     "session_versions",
     "sessions",
 ]

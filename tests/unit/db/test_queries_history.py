@@ -3,9 +3,11 @@
 from datetime import datetime
 from typing import Any
 
+import pytest
+
 from sessionlib.db import queries
 from sessionlib.db.engine import Database
-from sessionlib.db.queries import history
+from sessionlib.db.queries import history, parts
 from tests.gardens import SHA, World
 from tests.worlds import hours
 
@@ -60,6 +62,25 @@ def test_decisions(world: tuple[World, Database]) -> None:
         assert titles(project="garden") == ["Use Stone", "Use lime_mortar"]
         assert titles("STONE", "shed", limit=1) == ["Slate"]
         assert titles("stone", "nowhere") == []
+
+
+@pytest.mark.parametrize("few", [500, 1, 0])
+def test_decisions_of_few_or_of_many(
+    world: tuple[World, Database], monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    """It makes no difference whether all decisions are read for a text, or those of the newest first."""
+    _, database = world
+    monkeypatch.setattr(parts, "_FEW", few)
+    with database.read() as connection:
+        for text, project, found in (
+            ("STONE", None, ["Slate", "Use Stone"]),
+            ("use", None, ["Use Stone", "Use lime_mortar"]),
+            ("use", "garden", ["Use Stone", "Use lime_mortar"]),
+            ("e", "shed", ["Slate"]),
+            ("nowhere", None, []),
+        ):
+            assert [hit.title for hit in queries.decisions(connection, text, project)] == found
+            assert [hit.title for hit in queries.decisions(connection, text, project, 1)] == found[:1]
 
 
 def test_time_per_phase(world: tuple[World, Database]) -> None:

@@ -5,10 +5,12 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from sessionlib.db import queries
 from sessionlib.db.crud import workspaces
 from sessionlib.db.engine import Database
-from sessionlib.db.queries import SessionFilter
+from sessionlib.db.queries import SessionFilter, session_lists
 from sessionlib.models import WorkspaceUpdate
 from tests import worlds
 from tests.gardens import FILTERS, NOW, World, slugs
@@ -31,6 +33,25 @@ def test_filters_alone_and_combined(world: tuple[World, Database]) -> None:
                     match.sort(key=lambda row: row.activity_at, reverse=True)
                     assert slugs(queries.sessions(connection, wanted)) == slugs(match), wanted
                     assert queries.count_sessions(connection, wanted) == len(match), wanted
+
+
+def test_pages_are_those_of_the_list(world: tuple[World, Database], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page and its total are what list and count say, whether few sessions fit or too many to read all."""
+    _, database = world
+    wanted = [
+        SessionFilter(**{k: v for pair in chosen for k, v in pair[0].items()}, limit=2, offset=offset)
+        for size in (1, 2)
+        for chosen in itertools.combinations(FILTERS, size)
+        for offset in (0, 1, 100)
+    ]
+    texts = [SessionFilter(text=text) for text in ("100%", "_", "T_P", "ÄRGER", "Ärger", "nothing like it")]
+    with database.read() as connection:
+        for few in (500, 1, 0):
+            monkeypatch.setattr(session_lists, "_FEW", few)
+            for one in (*wanted, *texts):
+                found = queries.page(connection, one)
+                assert found.rows == queries.sessions(connection, one), one
+                assert found.total == queries.count_sessions(connection, one), one
 
 
 def test_text_is_taken_literally(world: tuple[World, Database]) -> None:

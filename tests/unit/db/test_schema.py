@@ -35,6 +35,7 @@ def test_rows_have_the_columns_of_their_tables_in_order() -> None:
         tables.doc_updates: rows.DocUpdateRow,
         tables.research_runs: rows.ResearchRunRow,
         tables.session_links: rows.LinkRow,
+        tables.session_phases: rows.PhaseRow,
         tables.session_versions: rows.VersionRow,
     }
     for table, row in pairs.items():
