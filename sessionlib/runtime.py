@@ -38,6 +38,9 @@ _SQLITE_GROUP = 128
 """Folders of a reconcile in one transaction on SQLite, which writes each page twice that one changes: with
 twice as many in each it writes a quarter less. One takes about 60 ms."""
 
+_LAST = 0.5
+"""Seconds of a drain that are kept for what is under way when the others are over."""
+
 
 @dataclass(frozen=True, slots=True)
 class ProjectSync:
@@ -169,7 +172,8 @@ class Runtime:
     def drain(self, timeout: float) -> int:
         """Drain the queue for at most so many seconds and end its workers; return the folders left over."""
         deadline = time.monotonic() + timeout
-        self.queue.drain(timeout)
+        # Where somebody goes on saving it is never empty: what runs at the end must not lose its connection.
+        self.queue.drain(timeout - min(_LAST, timeout / 4))
         return self.queue.close(max(0.0, deadline - time.monotonic()))
 
     def __enter__(self) -> Self:

@@ -6,11 +6,11 @@ It opens no database, makes no file and starts nothing; the service units run it
 import argparse
 import contextlib
 import json
-import stat
 import sys
 from collections.abc import Iterator
 from typing import TextIO
 
+from sessiond.fitness import unfit
 from sessiond.telling import tell
 from sessionlib import config as configuration
 from sessionlib.config import DEFAULTS, Config, Setting
@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
         config = configuration.load(arguments.config)
     except ConfigError as error:
         return _report(arguments, None, _told(error))
-    problems = [line for error in _unfit(config) for line in _told(error)]
+    problems = [line for error in unfit(config) for line in _told(error)]
     return _report(arguments, config, problems)
 
 
@@ -62,43 +62,6 @@ def _root_warnings(config: Config) -> Iterator[str]:
             reason = f"cannot be looked at: {error.strerror}"
         if reason:
             yield f"{config.origin('watch.roots')}: watch.roots: {root} {reason}"
-
-
-def _unfit(config: Config) -> Iterator[ConfigError]:
-    """What the start would refuse although each setting is right by itself."""
-    from sessionlib.db.engine import Database  # noqa: PLC0415 - not needed to refuse a file
-
-    for root in config.watch.roots:
-        try:
-            is_folder = stat.S_ISDIR(root.stat().st_mode)
-        except OSError:
-            continue  # A warning.
-        if not is_folder:
-            origin = config.origin("watch.roots")
-            yield ConfigError(f"{origin}: watch.roots: {root} is not a folder", key="watch.roots")
-    try:
-        Database(config.database_url).close()
-    except ConfigError as error:
-        origin = config.origin("database.url")
-        yield ConfigError(f"{origin}: database.url: {error.message}", key=error.key, hint=error.hint)
-    yield from _misplaced(config)
-    if config.control.listen and config.control.token_file is not None:
-        try:
-            config.control_token()
-        except ConfigError as error:
-            yield error
-
-
-def _misplaced(config: Config) -> Iterator[ConfigError]:
-    """Folders and files whose place is taken by something else."""
-    places = config.locations
-    for key, path in (("daemon.state_dir", places.state_dir), ("daemon.runtime_dir", places.runtime_dir)):
-        if path.exists() and not path.is_dir():
-            yield ConfigError(f"{config.origin(key)}: {key}: {path} is not a folder", key=key)
-    if config.log.file is not None and config.log.file.is_dir():
-        yield ConfigError(
-            f"{config.origin('log.file')}: log.file: {config.log.file} is a folder", key="log.file"
-        )
 
 
 def _told(error: ConfigError) -> list[str]:
@@ -144,6 +107,6 @@ def _show(config: Config, settings: list[Setting], warned: list[str]) -> None:
 
 def _say(text: str, stream: TextIO | None = None) -> None:
     """Write one line; names of files may hold anything, so what a terminal would obey is escaped."""
-    # A disk that is full under standard error must not change the exit code.
-    with contextlib.suppress(*([SessionlibError] if stream is sys.stderr else [])):
+    # A standard error that is full, or that nobody reads, must not change the exit code.
+    with contextlib.suppress(*([SessionlibError, SystemExit] if stream is sys.stderr else [])):
         tell(printable(text), stream)

@@ -123,11 +123,34 @@ def _run(arguments: argparse.Namespace) -> int:
         # What is imported now stays until the end: to look through it for garbage is work for nothing, at the
         # start and whenever the collector comes by.
         gc.disable()
+        # Else it looks through all that is installed for plugins.
+        os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+        _import_aiohttp()
         from sessiond import running  # noqa: PLC0415
 
         gc.freeze()
         gc.enable()
         return running.run(arguments, lock, signals)
+
+
+def _import_aiohttp() -> None:
+    """Import aiohttp without the machine's certificates.
+
+    It reads them all while it is imported, twice, to be a client of https, which it is not here: a seventh of
+    a start. Without them it would trust nobody; contexts that are made later are whole.
+    """
+    import ssl  # noqa: PLC0415
+
+    ssl.SSLContext.set_default_verify_paths = _leave_out  # type: ignore[method-assign, assignment]
+    try:
+        import aiohttp.web  # noqa: F401, PLC0415
+    finally:
+        # The method of its C base class is in force again.
+        del ssl.SSLContext.set_default_verify_paths
+
+
+def _leave_out(_context: Any) -> None:
+    """Read no certificates."""
 
 
 def _make_absolute(arguments: argparse.Namespace) -> None:

@@ -19,14 +19,13 @@ from sessiond.operations import Operations
 from sessiond.parts import Parts
 from sessiond.progress import Progress
 from sessiond.readahead import ReadAhead
-from sessiond.reload import merged
+from sessiond.reload import merged, read
 from sessiond.signals import Signals
 from sessiond.statusfile import StatusFile
 from sessionlib import __version__
 from sessionlib import config as configuration
 from sessionlib.config import Config
 from sessionlib.control.status import ConfigState
-from sessionlib.db.engine import Database
 from sessionlib.errors import DatabaseError, SessionlibError, StoppingError
 from sessionlib.models.base import utc_now
 from sessionlib.runtime import Runtime
@@ -281,7 +280,7 @@ class Service:
         if is_ready:
             self._notifier.reloading()
         try:
-            applied, waiting = self._take_over(self._load())
+            applied, waiting = self._take_over(read(self._load))
         except SessionlibError as error:
             self._reject(error)
             raise
@@ -316,8 +315,6 @@ class Service:
 
     def _take_over(self, new: Config) -> tuple[list[str], list[str]]:
         """Take over what can be; all of it, or nothing when it raises."""
-        # A URL that nothing can be done with would only be noticed by the next start.
-        Database(new.database_url).close()
         applied, waiting = configuration.reloaded(self._config, new)
         config = merged(self._config, new, applied)
         for secret in config.secrets():

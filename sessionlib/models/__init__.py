@@ -1,61 +1,65 @@
 """The vocabulary: pydantic models by domain, and no I/O."""
 
-from sessionlib.models.agent import (
-    Agent,
-    AgentCreate,
-    AgentKind,
-    AgentStatus,
-    AgentSummary,
-    AgentUpdate,
-)
-from sessionlib.models.agent_log import AgentLog, AgentLogCreate, AgentLogSummary, LogCategory
-from sessionlib.models.base import (
-    NAMESPACE,
-    Model,
-    Phase,
-    SessionType,
-    Status,
-    UtcDatetime,
-    derived_id,
-    utc_now,
-)
-from sessionlib.models.identity import (
-    FALLBACK_IDENTITY_ID,
-    Identity,
-    IdentityCreate,
-    IdentityStatus,
-    IdentitySummary,
-    IdentityUpdate,
-)
-from sessionlib.models.project import (
-    Project,
-    ProjectAlias,
-    ProjectCreate,
-    ProjectStatus,
-    ProjectSummary,
-    ProjectUpdate,
-)
-from sessionlib.models.session import (
-    Checkpoint,
-    Commit,
-    Decision,
-    DocUpdate,
-    ResearchRun,
-    Session,
-    SessionCreate,
-    SessionDetail,
-    SessionFile,
-    SessionLink,
-    SessionSummary,
-    SessionUpdate,
-    SessionVersion,
-)
-from sessionlib.models.workspace import (
-    Workspace,
-    WorkspaceCreate,
-    WorkspaceSummary,
-    WorkspaceUpdate,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sessionlib.models.agent import (
+        Agent,
+        AgentCreate,
+        AgentKind,
+        AgentStatus,
+        AgentSummary,
+        AgentUpdate,
+    )
+    from sessionlib.models.agent_log import AgentLog, AgentLogCreate, AgentLogSummary, LogCategory
+    from sessionlib.models.base import (
+        NAMESPACE,
+        Model,
+        Phase,
+        SessionType,
+        Status,
+        UtcDatetime,
+        derived_id,
+        utc_now,
+    )
+    from sessionlib.models.identity import (
+        FALLBACK_IDENTITY_ID,
+        Identity,
+        IdentityCreate,
+        IdentityStatus,
+        IdentitySummary,
+        IdentityUpdate,
+    )
+    from sessionlib.models.project import (
+        Project,
+        ProjectAlias,
+        ProjectCreate,
+        ProjectStatus,
+        ProjectSummary,
+        ProjectUpdate,
+    )
+    from sessionlib.models.session import (
+        Checkpoint,
+        Commit,
+        Decision,
+        DocUpdate,
+        ResearchRun,
+        Session,
+        SessionCreate,
+        SessionDetail,
+        SessionFile,
+        SessionLink,
+        SessionSummary,
+        SessionUpdate,
+        SessionVersion,
+    )
+    from sessionlib.models.workspace import (
+        Workspace,
+        WorkspaceCreate,
+        WorkspaceSummary,
+        WorkspaceUpdate,
+    )
 
 __all__ = [
     "FALLBACK_IDENTITY_ID",
@@ -106,3 +110,54 @@ __all__ = [
     "derived_id",
     "utc_now",
 ]
+
+_HOMES = {
+    "agent": ("Agent", "AgentCreate", "AgentKind", "AgentStatus", "AgentSummary", "AgentUpdate"),
+    "agent_log": ("AgentLog", "AgentLogCreate", "AgentLogSummary", "LogCategory"),
+    "base": ("NAMESPACE", "Model", "Phase", "SessionType", "Status", "UtcDatetime", "derived_id", "utc_now"),
+    "identity": (
+        "FALLBACK_IDENTITY_ID",
+        "Identity",
+        "IdentityCreate",
+        "IdentityStatus",
+        "IdentitySummary",
+        "IdentityUpdate",
+    ),
+    "project": (
+        "Project",
+        "ProjectAlias",
+        "ProjectCreate",
+        "ProjectStatus",
+        "ProjectSummary",
+        "ProjectUpdate",
+    ),
+    "session": (
+        "Checkpoint",
+        "Commit",
+        "Decision",
+        "DocUpdate",
+        "ResearchRun",
+        "Session",
+        "SessionCreate",
+        "SessionDetail",
+        "SessionFile",
+        "SessionLink",
+        "SessionSummary",
+        "SessionUpdate",
+        "SessionVersion",
+    ),
+    "workspace": ("Workspace", "WorkspaceCreate", "WorkspaceSummary", "WorkspaceUpdate"),
+}
+"""Which module each name comes from."""
+
+
+if not TYPE_CHECKING:  # or every name that is not there would be one of type Any
+
+    def __getattr__(name: str) -> Any:
+        """Import what is asked for, and no more: who starts needs few of these."""
+        for module, names in _HOMES.items():
+            if name in names:
+                value = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
+                return value
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)

@@ -47,7 +47,13 @@ def test_plans_are_taken_in_the_order_of_their_time(planned: list[tuple[Path, La
         assert one is not None
         taken.append(one)
     assert [one.due for one in taken] == sorted(one.due for one in taken)
-    assert len(taken) == len({(root, lane) for root, lane, _ in planned})
+    expected = set()
+    for root, lane, _ in planned:
+        expected.add((root, lane))
+        if lane is Lane.ACCEPTED:
+            expected.discard((root, Lane.CONFIRM))
+    assert {(one.root, one.lane) for one in taken} == expected
+    assert len(taken) == len(expected)
 
 
 def test_only_requests_and_retries_cast_doubt() -> None:
@@ -79,3 +85,21 @@ def test_the_older_doubt_is_kept() -> None:
     agenda.plan(plan(lane=Lane.RETRY, due=2.0, since=3.0))
     assert agenda.doubtful_since() == 3.0
     assert agenda.next_due() == 1.0
+
+
+def test_what_was_accepted_takes_the_last_time_and_the_place_of_a_doubt() -> None:
+    """A look that would not believe does not come first; one that is planned later stands beside it."""
+    agenda: Agenda[str] = Agenda()
+    agenda.plan(plan(lane=Lane.CONFIRM, due=5.0))
+    agenda.plan(plan(B, lane=Lane.CONFIRM, due=5.0))
+    agenda.plan(plan(lane=Lane.ACCEPTED, due=6.0))
+    agenda.plan(plan(lane=Lane.ACCEPTED, due=9.0))
+    agenda.plan(plan(lane=Lane.ACCEPTED, due=8.0))
+    agenda.plan(plan(lane=Lane.CONFIRM, due=9.5))
+    assert agenda.doubtful_since() is None
+    taken = [agenda.take_due(99.0) for _ in range(4)]
+    assert [(one.root, one.lane, one.due) for one in taken if one is not None] == [
+        (B, Lane.CONFIRM, 5.0),
+        (A, Lane.ACCEPTED, 9.0),
+        (A, Lane.CONFIRM, 9.5),
+    ]

@@ -1,6 +1,7 @@
 """Rescans: who waits gets counts after the commit, and identical requests share one comparison."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -205,3 +206,73 @@ def test_nobody_waits_behind_a_comparison_that_hangs(bench: Bench, rescans: Resc
     assert bench.questions[1].begin() == [ROOT]
     bench.questions[1].finish([Report(PLACE, total=3)])
     assert [answer.result(5)[0].sessions for answer in (again, joined)] == [3, 3]
+
+
+def test_a_belief_that_nobody_waits_for_outlives_an_outage(
+    bench: Bench, rescans: Rescans, monkeypatch: pytest.MonkeyPatch, wait_until: Wait
+) -> None:
+    """It is asked for again when the database is back; who waited was told and asks himself."""
+    monkeypatch.setattr("sessiond.rescans._AGAIN_AFTER", 0.0)
+    bench.down = "connection refused"
+    told = rescans.request(Target(path=ROOT, accept_missing=True))
+    waiting = rescans.ask(Target(project="x", accept_missing=True))
+    plain = rescans.request(Target(path=ROOT))
+    for answer in (told, waiting, plain):
+        assert isinstance(answer.exception(5), DatabaseUnavailableError)
+    assert [question.begin() for question in bench.questions] == [(), (), ()]
+    time.sleep(0.6)
+    assert len(bench.questions) == 3
+    bench.down = None
+    wait_until(lambda: len(bench.questions) == 4, "the request that was kept")
+    again = bench.questions[3]
+    assert again.accept_missing
+    assert again.begin() == [ROOT]
+    again.fail(DatabaseUnavailableError("gone again"))
+    wait_until(lambda: len(bench.questions) == 5, "the same once more")
+    assert bench.questions[4].begin() == [ROOT]
+    bench.questions[4].finish([Report(PLACE)])
+    time.sleep(0.6)
+    assert len(bench.questions) == 5
+
+
+def test_what_cannot_be_done_for_nobody_is_logged(
+    bench: Bench, rescans: Rescans, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An unknown project, more than can be kept, and the end of the daemon: a line with its target."""
+    missing = RecordNotFoundError("project", "shopp", nearest=("shop",))
+    asked = rescans.request(Target(project="shopp", accept_missing=True))
+    bench.questions[0].fail(missing)
+    assert asked.exception(5) is missing
+    for number in range(102):
+        rescans.request(Target(project=f"p{number}", accept_missing=True))
+        bench.questions[-1].fail(DatabaseUnavailableError("down"))
+    rescans.stop()
+    said = [record for record in caplog.records if getattr(record, "event", "") == "rescan.refused"]
+    assert [record.fields["target"] for record in said] == [  # type: ignore[attr-defined]
+        "shopp",
+        "p100",
+        "p101",
+        *(f"p{number}" for number in range(100)),
+    ]
+    assert "stopping" in said[-1].getMessage()
+    assert len(bench.questions) == 103
+
+
+def test_one_of_two_waits(bench: Bench, rescans: Rescans, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits beside one who does not hears of the fault, and the request is kept all the same."""
+    monkeypatch.setattr("sessiond.rescans._AGAIN_AFTER", 0.0)
+    target = Target(path=ROOT, accept_missing=True)
+    waiting, _ = rescans.ask(target), rescans.request(target)
+    assert len(bench.questions) == 1
+    bench.questions[0].fail(DatabaseUnavailableError("down"))
+    assert isinstance(waiting.exception(5), DatabaseUnavailableError)
+    joined = None
+    for _ in range(500):
+        time.sleep(0.01)
+        if len(bench.questions) == 2:
+            joined = rescans.ask(target)
+            break
+    assert joined is not None
+    assert bench.questions[1].begin() == [ROOT]
+    bench.questions[1].finish([Report(PLACE, total=3)])
+    assert joined.result(5)[0].sessions == 3

@@ -197,6 +197,32 @@ def test_a_question_goes_before_the_rest_of_a_round(fake: Fake, wait_until: Wait
     rounds.stop()
 
 
+def test_what_was_accepted_is_believed_by_the_look_that_confirms_it(
+    fake: Fake, wait_until: Wait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when it was asked for in the middle of a round, and the database fails in between; only once."""
+    monkeypatch.setattr("sessiond.rounds._CONFIRM_SECONDS", 0.05)
+    monkeypatch.setattr("sessiond.rounds._DATABASE_RETRY", 0.05)
+    rounds = Rounds(fake.steps(), interval=3600)
+    question = Asking([C], accept_missing=True)
+
+    def ask() -> None:
+        rounds.ask(question)
+        fake.reports[C] = {"unconfirmed": 3}
+        fake.before[C] = lambda: fake.before.update({C: fail})
+
+    def fail() -> None:
+        # Of what is gone by now nothing was accepted.
+        fake.reports[C] = {"unconfirmed": 1}
+        fake.failures.append(DatabaseUnavailableError("down"))
+
+    fake.before[A] = ask
+    rounds.start()
+    wait_until(lambda: fake.done == [A, C, B, C, C])
+    assert fake.believed == [False, True, False, True, True, False]
+    rounds.stop()
+
+
 def test_a_question_that_cannot_begin_fails_alone(fake: Fake, rounds: Rounds, wait_until: Wait) -> None:
     """The reason reaches who asked, and the thread serves the next."""
     wait_until(lambda: fake.vouched == 1)
