@@ -92,6 +92,14 @@ class Parser(argparse.ArgumentParser):
             return arg_string
         return super()._get_value(action, arg_string)
 
+    # Of argparse's own: it takes `--`, given as the value of an option, for the end of the options.
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:  # type: ignore[explicit-override]
+        if not action.option_strings or action.nargs is not None:
+            return super()._get_values(action, arg_strings)
+        value = self._get_value(action, arg_strings[0])
+        self._check_value(action, value)
+        return value
+
     # Of argparse's own: the one place where it knows the wrong word and the right ones.
     def _check_value(self, action: argparse.Action, value: Any) -> None:  # type: ignore[explicit-override]
         if action.choices is None or value in action.choices:

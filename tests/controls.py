@@ -155,8 +155,9 @@ class PlayedDaemon:
         """Let the mirror be so old, for these reasons."""
         self.fresh = Freshness(utc_now() - timedelta(seconds=seconds), stale=bool(reasons), reasons=reasons)
 
-    def rescan(self, target: Target) -> "Future[list[RootCounts]]":
+    def rescan(self, target: Target, *, keep: bool = False) -> "Future[list[RootCounts]]":
         """Remember the request; the test ends its future."""
+        del keep
         if self.error is not None:
             raise self.error
         future: Future[list[RootCounts]] = Future()

@@ -1,8 +1,9 @@
 """What the reconcile thread is to do, and when: without a thread, a lock or a clock of its own.
 
 A plan is known by its sessions root and its lane. Lanes keep apart what must not replace each other: the
-look that confirms an absence must come after its five seconds, the timer goes on whatever is asked for, and a
-retry plans nothing but itself.
+look that confirms an absence must come after its five seconds, the one that believes a mass disappearance
+because somebody has accepted it does no less, the timer goes on whatever is asked for, and a retry plans
+nothing but itself.
 """
 
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ class Lane(StrEnum):
 
     SOON = "soon"
     CONFIRM = "confirm"
+    ACCEPTED = "accepted"
     TIMER = "timer"
     RETRY = "retry"
 
@@ -53,8 +55,14 @@ class Agenda(Generic[A]):
         self._asked: list[A] = []
 
     def plan(self, plan: Plan) -> None:
-        """Add a plan; one for the same root and lane keeps its time, since it comes first."""
+        """Add a plan; one for the same root and lane keeps its time, since it comes first.
+
+        But the look that believes takes the last time asked for, and the place of one that would not.
+        """
         known = self._plans.setdefault((plan.root, plan.lane), plan)
+        if plan.lane is Lane.ACCEPTED:
+            self._plans.pop((plan.root, Lane.CONFIRM), None)
+            known = self._plans[plan.root, plan.lane] = replace(known, due=max(known.due, plan.due))
         if plan.since < known.since:
             self._plans[plan.root, plan.lane] = replace(known, since=plan.since)
 

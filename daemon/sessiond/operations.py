@@ -131,10 +131,10 @@ class Operations:
             self._judged = now, Freshness(health.as_of, bool(health.reasons), health.reasons)
         return self._judged[1]
 
-    def rescan(self, target: Target) -> "Future[list[RootCounts]]":
+    def rescan(self, target: Target, *, keep: bool = False) -> "Future[list[RootCounts]]":
         """Ask for a comparison; the future ends once all that differed is committed."""
         if self._parts is not None:
-            return self._parts.rescans.ask(target)
+            return self._parts.rescans.ask(target, keep=keep)
         refused: Future[list[RootCounts]] = Future()
         refused.set_exception(self._not_yet())
         return refused

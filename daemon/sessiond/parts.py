@@ -170,8 +170,7 @@ class Parts:
 
     def rescan(self, target: Target) -> None:
         """Ask for a comparison that nobody waits for; what is wrong with it is logged."""
-        answer = self.rescans.ask(target)
-        answer.add_done_callback(lambda done: _tell_refused(target, done.exception()))
+        self.rescans.request(target)
 
     def name_of(self, project_id: UUID) -> str | None:
         """Return a project's name as it was last looked up; None before."""

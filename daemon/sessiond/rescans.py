@@ -2,6 +2,9 @@
 
 Requests for the same target that have not begun share one comparison. One that has begun is never shared,
 because files may have changed behind it: so whoever waits reads its own writes.
+
+Who does not wait has been told that it will be done. When the database is back everything is compared anyway;
+but nobody else believes that most of a root is gone, so a request that does is kept and asked again.
 """
 
 import logging
@@ -16,13 +19,19 @@ from threading import Lock, Thread
 from sessiond.logs import event
 from sessiond.rounds import Rounds
 from sessiond.targets import Target
-from sessionlib.errors import DatabaseUnavailableError, SessionlibError, StoppingError
+from sessionlib.errors import DatabaseError, DatabaseUnavailableError, SessionlibError, StoppingError
 from sessionlib.sync.reconcile import Report
 
 _LOG = logging.getLogger("sessiond.rescans")
 
 _LOOK_EVERY = 0.25
 """Seconds between two looks whether the database has gone away under those who wait."""
+
+_AGAIN_AFTER = 2.0
+"""Seconds between two tries of a request that nobody waits for."""
+
+_KEPT_MOST = 100
+"""Requests that wait for the database; more are refused, and the log tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +67,7 @@ class _Group:
     def __init__(self, target: Target, rescans: "Rescans") -> None:
         self.target = target
         self.waiting: list[Answer] = []
+        self.is_kept = False
         self.reports: list[Report] = []
         self.began = time.monotonic()
         self._rescans = rescans
@@ -97,6 +107,7 @@ class Rescans:
         self._lock = Lock()
         self._open: dict[Target, _Group] = {}
         self._running: set[_Group] = set()
+        self._kept: dict[Target, float] = {}
         self._done: SimpleQueue[_Group | None] = SimpleQueue()
         self._thread = Thread(target=self._run, name="rescans", daemon=True)
         self._stopping = False
@@ -109,15 +120,22 @@ class Rescans:
         """Fail those who wait, and end the thread; blocks for `timeout` seconds at most."""
         with self._lock:
             self._stopping = True
+            kept, self._kept = self._kept, {}
             groups = [*self._open.values(), *self._running]
             self._open.clear()
         for group in groups:
             self.fail(group, StoppingError())
+        for target in kept:
+            _tell_refused(target, StoppingError())
         self._done.put(None)
         if self._thread.is_alive():
             self._thread.join(timeout)
 
-    def ask(self, target: Target) -> Answer:
+    def request(self, target: Target) -> Answer:
+        """Ask for a comparison that nobody waits for; never blocks. What is wrong with it is logged."""
+        return self.ask(target, keep=True)
+
+    def ask(self, target: Target, *, keep: bool = False) -> Answer:
         """Ask for a comparison; never blocks. The future may be cancelled, which only ends the waiting."""
         answer: Answer = Future()
         with self._lock:
@@ -128,6 +146,7 @@ class Rescans:
                 if not self._stopping:
                     self._open[target] = group
             group.waiting.append(answer)
+            group.is_kept = group.is_kept or keep
         if is_new and (self._stopping or not self._rounds.ask(group)):
             self.fail(group, StoppingError())
         if is_new:
@@ -161,9 +180,20 @@ class Rescans:
             self._close(group)
             self._running.discard(group)
             waiting, group.waiting = group.waiting, []
+            is_refused = group.is_kept and bool(waiting) and not self._keep(group.target, error)
+        if is_refused:
+            _tell_refused(group.target, error)
         for answer in waiting:
             if answer.set_running_or_notify_cancel():
                 answer.set_exception(error)
+
+    def _keep(self, target: Target, error: SessionlibError) -> bool:
+        """Keep a request until the database is back; False when there is no sense in that."""
+        is_worth_it = target.accept_missing and isinstance(error, DatabaseError)
+        if self._stopping or not is_worth_it or len(self._kept) >= _KEPT_MOST:
+            return False
+        self._kept[target] = time.monotonic() + _AGAIN_AFTER
+        return True
 
     def _close(self, group: _Group) -> None:
         # Another one for the same target may be open by now.
@@ -174,10 +204,12 @@ class Rescans:
 
     def _run(self) -> None:
         while True:
+            is_wanted = self._open or self._running or self._kept
             try:
-                group = self._done.get(timeout=_LOOK_EVERY if self._open or self._running else None)
+                group = self._done.get(timeout=_LOOK_EVERY if is_wanted else None)
             except Empty:
                 self._give_up_while_down()
+                self._ask_again()
                 continue
             if group is not None:
                 self._answer(group)
@@ -223,6 +255,18 @@ class Rescans:
         for group in groups:
             self.fail(group, DatabaseUnavailableError(f"the database is down: {error}"))
 
+    def _ask_again(self) -> None:
+        """Ask for what was kept, once the database may be there again."""
+        now = time.monotonic()
+        if not self._kept or self._paused() is not None:
+            return
+        with self._lock:
+            due = [target for target, at in self._kept.items() if at <= now]
+            for target in due:
+                del self._kept[target]
+        for target in due:
+            self.request(target)
+
 
 class _Countdown:
     """Calls back once after so many calls, from any threads."""
@@ -238,6 +282,11 @@ class _Countdown:
             is_last = self._left == 0
         if is_last:
             self._done()
+
+
+def _tell_refused(target: Target, error: SessionlibError) -> None:
+    words = {"target": named(target), "accept_missing": target.accept_missing or None, "hint": error.hint}
+    event(_LOG, logging.WARNING, "rescan.refused", error.message, **words)
 
 
 def named(target: Target) -> str:

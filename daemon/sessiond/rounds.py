@@ -36,6 +36,7 @@ from sessionlib.sync.reconcile import Report
 
 _LOG = logging.getLogger("sessiond.rounds")
 
+_ASKED = "asked"
 _CONFIRM_SECONDS = CONFIRM_AFTER.total_seconds() + 0.2
 _DATABASE_RETRY = 2.0
 _DEFECT_RETRY = 30.0
@@ -203,7 +204,8 @@ class Rounds:
     def _again(self, plan: Plan | None, delay: float) -> None:
         """Plan what could not be done once more; it has been in doubt since it was first asked for."""
         if plan is not None:
-            self._plan(plan.root, Lane.RETRY, plan.reason, delay, since=plan.doubted)
+            lane = plan.lane if plan.lane is Lane.ACCEPTED else Lane.RETRY
+            self._plan(plan.root, lane, plan.reason, delay, since=plan.doubted)
 
     def _plan_timer(self) -> None:
         jitter = random.uniform(0.75, 1.25)  # noqa: S311 - jitter, not a secret
@@ -269,7 +271,8 @@ class Rounds:
 
     def _round(self, plan: Plan) -> None:
         if plan.root != EVERYTHING:
-            self._compare(plan.root, plan.reason, doubted=plan.doubted)
+            believed = plan.lane is Lane.ACCEPTED
+            self._compare(plan.root, plan.reason, accept_missing=believed, doubted=plan.doubted)
             return
         if plan.lane is Lane.TIMER:
             self._plan_timer()
@@ -329,7 +332,7 @@ class Rounds:
                 return
             try:
                 reports = [
-                    self._compare(root, "asked", accept_missing=question.accept_missing, picture=picture)
+                    self._compare(root, _ASKED, accept_missing=question.accept_missing, picture=picture)
                     for root, picture in self._pictured(question.begin())
                 ]
             except SessionlibError as error:
@@ -362,7 +365,9 @@ class Rounds:
             self._compared[report.place.path] = Compared(utc_now(), now, report)
         self._findings.tell(report, reason)
         if report.unconfirmed:
-            self._plan(root, Lane.CONFIRM, "confirm", _CONFIRM_SECONDS)
+            # What was accepted when it was found absent is believed when it is confirmed, and nothing later.
+            lane = Lane.ACCEPTED if accept_missing and reason == _ASKED else Lane.CONFIRM
+            self._plan(root, lane, lane.value, _CONFIRM_SECONDS)
         self._imports.add(report, doubted)
         report.ticket.on_done(self._wake)
         self._steps.compared(report)

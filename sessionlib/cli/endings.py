@@ -6,6 +6,7 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TextIO
 
 TRACEBACK_VARIABLE = "SESSIONCTL_TRACEBACK"
 
@@ -18,6 +19,10 @@ def ended(work: "Callable[[], int]") -> int:
     """Do the work of a command; return its exit code, whatever it raises."""
     _ensure_streams()
     _take_any_character()
+    return _written(_code_of(work))
+
+
+def _code_of(work: "Callable[[], int]") -> int:
     try:
         return work()
     except SystemExit as stop:
@@ -49,14 +54,34 @@ def _failed(error: Exception) -> int:
     return 1
 
 
+def _written(code: int) -> int:
+    """Write what is left in the streams; what cannot be must not become the interpreter's own exit code."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        drop_output()
+        code = _BROKEN_PIPE
+    except (OSError, ValueError) as error:
+        code = _failed(unprintable(error))
+    try:
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        _drop(sys.stderr)
+    return code
+
+
 def _ensure_streams() -> None:
-    """Open what is closed of the standard streams on the null device."""
+    """Open what is closed of the standard streams on the null device, for our children too.
+
+    Before any file is opened: one that got a stream's number would be written into by who writes to that.
+    """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             nothing = os.open(os.devnull, os.O_RDWR)
             if nothing != number:
                 os.dup2(nothing, number)
                 os.close(nothing)
+            os.set_inheritable(number, True)  # noqa: FBT003 - the standard library's signature
             setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))  # noqa: SIM115
 
 
@@ -83,21 +108,26 @@ def complain(message: str, hint: str | None) -> None:
         return
 
 
-def unprintable(error: OSError) -> "Exception":
+def unprintable(error: OSError | ValueError) -> "Exception":
     """Return the error for an answer that cannot be written, having dropped what is left of it."""
     from sessionlib.errors import SessionlibError
 
     drop_output()
     return SessionlibError(
-        f"cannot write the answer: {error.strerror or error}", hint="look at where standard output leads"
+        f"cannot write the answer: {getattr(error, 'strerror', None) or error}",
+        hint="look at where standard output leads",
     )
 
 
 def drop_output() -> None:
     """Point standard output at nothing, so that the interpreter's last flush does not complain either."""
+    _drop(sys.stdout)
+
+
+def _drop(stream: "TextIO") -> None:
     try:
         nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, sys.stdout.fileno())
+        os.dup2(nothing, stream.fileno())
         os.close(nothing)
     except (OSError, ValueError):
         return

@@ -1,5 +1,8 @@
 """One pass over sessions roots without a daemon: find them, compare, wait for what differs, tell."""
 
+# Not Path's questions: they raise for a name that is too long.
+# ruff: noqa: PTH110, PTH112
+
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -46,16 +49,16 @@ def find_below(runtime: Runtime, path: Path) -> Found:
     """
     found = Found()
     real = Path(os.path.realpath(path))  # not Path.resolve: it raises for links that lead in circles
-    if path.is_dir():
+    if os.path.isdir(path):
         discovery = find_roots(path, runtime.finder)
         found.problems += discovery.problems
         found.add(runtime.registrar.place_of(root.path) for root in discovery.roots)
     found.add(place for place in runtime.registrar.places() if place.path.is_relative_to(real))
     for inside, root in ((path / "_", path), (path, path.parent)):
-        if not found.places and root.is_dir() and session_place(inside, runtime.finder) is not None:
+        if not found.places and os.path.isdir(root) and session_place(inside, runtime.finder) is not None:
             found.add([runtime.registrar.place_of(root)])
     if not found.places:
-        there = "no sessions below" if path.exists() else "there is no folder"
+        there = "no sessions below" if os.path.exists(path) else "there is no folder"
         raise StateNotFoundError(
             f"{there} {path}",
             session_dir=path,

@@ -19,7 +19,7 @@ from tests.hostile.mutants import Mutant
 
 
 @contextmanager
-def _database(kind: str, folder: Path) -> Iterator[str]:
+def emptied(kind: str, folder: Path) -> Iterator[str]:
     """Yield the URL of an empty database of a kind."""
     if kind == "sqlite":
         yield f"sqlite:///{folder / 'mirror.db'}"
@@ -44,7 +44,7 @@ def _try(kind: str, mutants: Iterable[Mutant], keep: Path) -> bool:
         sys.stderr.write(f"\r{kind}: {report.tried:,} mutants, {rate:.0f}/s, {wrong} wrong ")
         sys.stderr.flush()
 
-    with tempfile.TemporaryDirectory() as folder, _database(kind, Path(folder)) as url:
+    with tempfile.TemporaryDirectory() as folder, emptied(kind, Path(folder)) as url:
         report = campaign.run(url, Path(folder), mutants, tell=tell)
     sys.stdout.write(f"\r{kind}: {report.words(keep)}\n")
     return report.is_clean

@@ -182,7 +182,7 @@ def test_a_linked_file_is_the_same_database(tmp_path: Path) -> None:
 def answering(beside: Beside, *rows: Any) -> None:
     """Let every rescan find these roots."""
 
-    def rescan(target: Any) -> "Future[Any]":
+    def rescan(target: Any, *, keep: bool = False) -> "Future[Any]":
         future: Future[Any] = Future()
         beside.daemon.targets.append(target)
         future.set_result(list(rows))

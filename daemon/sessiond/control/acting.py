@@ -40,8 +40,9 @@ async def rescan(call: Call) -> web.StreamResponse:
     """Ask for a comparison; answer with its counts after the commit, or at once when told not to wait."""
     asking.parameters(call.request, {})
     given = await asking.body(call.request, _RESCAN_KINDS, call.desk.request_timeout)
-    future = call.desk.backend.rescan(_target(given))
-    if not given.get("wait", True) and not future.done():
+    waits = given.get("wait", True)
+    future = call.desk.backend.rescan(_target(given), keep=not waits)
+    if not waits and not future.done():
         return json_answer(encode({"accepted": True}), status=202)
     timeout = given.get("timeout", _DEFAULT_TIMEOUT)
     rows = await call.desk.ended(

@@ -51,8 +51,11 @@ class Backend(Protocol):
         """Return how fresh the mirror is now."""
         ...
 
-    def rescan(self, target: Target) -> "Future[list[RootCounts]]":
+    def rescan(self, target: Target, *, keep: bool = False) -> "Future[list[RootCounts]]":
         """Ask for a comparison; the future ends once all that differed is committed, or fails.
+
+        With `keep` nobody waits for the future: a belief that the database keeps from being told is told when
+        it is back, and the log tells of what cannot be done.
 
         Requests for the same target that have not begun share one comparison; one that has begun is never
         shared, because files may have changed behind it. The future fails with a `SessionlibError`: a target

@@ -5,12 +5,27 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from sessiond.control import acting, health, reading, streaming
+from sessiond.control import acting, health, streaming
 from sessiond.control.answers import RequestError
 from sessiond.control.desk import Call
 from sessionlib.db.crud.changes import nearest
 
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]
+
+
+def _reading(name: str) -> Handler:
+    """Return a handler of `reading`, which is imported when it is first needed, with all the questions.
+
+    To follow files none of them is needed, so the start does not wait for them.
+    """
+
+    async def handler(call: Call) -> web.StreamResponse:
+        from sessiond.control import reading  # noqa: PLC0415
+
+        chosen: Handler = getattr(reading, name)
+        return await chosen(call)
+
+    return handler
 
 
 class Route(NamedTuple):
@@ -49,12 +64,12 @@ ROUTES = (
     Route("/metrics", {"GET": health.metrics}),
     Route("/events", {"GET": streaming.events}, is_stream=True),
     Route("/rescan", {"POST": acting.rescan}),
-    Route("/projects", {"GET": reading.projects, "POST": acting.add_project}),
+    Route("/projects", {"GET": _reading("projects"), "POST": acting.add_project}),
     Route("/reload", {"POST": acting.reload}),
-    Route("/sessions", {"GET": reading.sessions}),
-    Route("/sessions", {"GET": reading.session}, rest="SESSION"),
-    Route("/queries", {"GET": reading.catalogue}),
-    Route("/queries", {"GET": reading.query}, rest="NAME"),
+    Route("/sessions", {"GET": _reading("sessions")}),
+    Route("/sessions", {"GET": _reading("session")}, rest="SESSION"),
+    Route("/queries", {"GET": _reading("catalogue")}),
+    Route("/queries", {"GET": _reading("query")}, rest="NAME"),
 )
 
 _EXACT = {route.path: route for route in ROUTES if not route.rest}

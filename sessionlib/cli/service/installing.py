@@ -172,7 +172,9 @@ def _shown(manager: Manager, before: str | None, text: str) -> list[str]:
 def _notes(
     context: "Context", manager: Manager, launch: Launch, state: ServiceState | None, *, same: bool
 ) -> list[str]:
-    notes = [f"{root} is not there yet" for root in launch.roots if not root.exists()]
+    # Not Path's question: it raises for a name that is too long.
+    absent = (root for root in launch.roots if not os.path.exists(root))  # noqa: PTH110
+    notes = [f"{root} is not there yet" for root in absent]
     state_dir = state_dir_of(context, manager, None, launch.environment)
     flag = " --system" if manager.system else ""
     holder = neighbours.holder(state_dir)

@@ -101,7 +101,8 @@ def _check_roots(roots: tuple[Path, ...]) -> None:
             hint="set watch.roots in the configuration, or: sessionctl service install --root ~/code",
         )
     for root in roots:
-        if root.exists() and not root.is_dir():
+        # Not Path's questions: they raise for a name that is too long.
+        if os.path.exists(root) and not os.path.isdir(root):  # noqa: PTH110, PTH112
             raise UsageError(f"{root} is not a folder", hint="name the folder that holds your projects")
 
 
