@@ -119,15 +119,29 @@ def find(connection: Connection, name: str, *, project: str | None = None) -> Se
             found = _chosen(connection, [condition, is_there, *within])
             if found:
                 return _only(name, found)
-    for is_there in (_SESSION.missing_since.is_(None), _SESSION.missing_since.is_not(None)):
-        # Slugs first: the index that has the sessions in their order holds these, and nothing else asked for.
-        alike = select(_SESSION.slug).where(holds(_SESSION.slug, name, in_all=True), is_there, *within)
-        slugs = alike.order_by(_SESSION.content_changed_at.desc()).limit(_MOST_ALIKE).subquery()
-        found = _chosen(connection, [_SESSION.slug.in_(select(slugs.c.slug)), is_there, *within])
-        if found:
-            return _only(name, found)
+    alike = _alike(connection, name, within)
+    if alike and (found := _chosen(connection, [*alike, *within])):
+        return _only(name, found)
     newest = select(_SESSION.slug).order_by(_SESSION.content_changed_at.desc()).limit(_MOST_NAMES)
     raise RecordNotFoundError("session", name, nearest=nearest(name, list(connection.scalars(newest))))
+
+
+def _alike(connection: Connection, name: str, within: list[ColumnElement[bool]]) -> list[ColumnElement[bool]]:
+    """Return the condition for the sessions whose slug holds a part, none where none does.
+
+    One look at all slugs, in the index that has them beside nothing else that is asked for here.
+    """
+    is_gone = _SESSION.missing_since.is_not(None)
+    rows = connection.execute(
+        select(_SESSION.slug, is_gone)
+        .where(holds(_SESSION.slug, name, in_all=True), *within)
+        .order_by(is_gone, _SESSION.content_changed_at.desc())
+        .limit(_MOST_ALIKE)
+    ).all()
+    if not rows:
+        return []
+    slugs = [slug for slug, gone in rows if gone == rows[0][1]]
+    return [_SESSION.slug.in_(slugs), is_gone if rows[0][1] else _SESSION.missing_since.is_(None)]
 
 
 def _only(name: str, found: list[Session]) -> Session:
