@@ -27,6 +27,7 @@ SOCKET_NAME = "control.sock"
 STATUS_NAME = "status.json"
 LOCK_NAME = "sessiond.lock"
 LOG_NAME = "sessiond.log"
+SPOOL_NAME = "spool"
 TOKEN_NAME = "control-token"  # noqa: S105 - a file's name
 
 SOCKET_PATH_MOST = 103 if sys.platform == "darwin" else 107
@@ -78,6 +79,11 @@ class Locations:
     def log_file(self) -> Path:
         """Where a detached daemon logs unless another file is configured."""
         return self.state_dir / LOG_NAME
+
+    @property
+    def spool(self) -> Path:
+        """Where hooks of coding clients leave what they are told, for the daemon to take."""
+        return self.state_dir / SPOOL_NAME
 
     @property
     def token_file(self) -> Path:

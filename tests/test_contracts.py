@@ -17,6 +17,8 @@ PLANTS = {
     "Asking a daemon for its status": ("sessionlib/control/client.py", "import sessionlib.config"),
     "A daemon's answer is printed": ("sessionlib/cli/relay.py", "import sessionlib.db.engine"),
     "The filesystem side knows no database": ("sessionlib/state/layout.py", "import sqlite3"),
+    "Journals are read without a database": ("sessionlib/journal/spool.py", "import sessionlib.state.layout"),
+    "What a client waits for": ("sessionlib/hooks/entry.py", "import sessionlib.errors"),
     "The database side opens no session files": ("sessionlib/db/types.py", "import sessionlib.state.layout"),
     "The library starts no watcher": ("sessionlib/runtime.py", "import watchdog"),
     "Only the database side touches tables": ("sessionlib/sync/places.py", "import sessionlib.db.tables"),

@@ -66,7 +66,10 @@ def test_freshness_waits_and_refuses(home: House, client: ControlClient) -> None
 
 def test_a_rescan_returns_its_counts(home: House, client: ControlClient, tmp_path: Path) -> None:
     """The target arrives as it was meant, the rows come back after the end."""
-    home.daemon.rescan = lambda target: (home.daemon.targets.append(target), ended([counts()]))[1]  # type: ignore[method-assign]
+    home.daemon.rescan = lambda target, keep=False: (  # type: ignore[method-assign]
+        home.daemon.targets.append(target),
+        ended([counts()]),
+    )[1]
     answer = client.rescan(tmp_path / "x", accept_missing=True)
     assert (answer["rows"][0]["written"], answer["totals"]["sessions"]) == (1, 4)
     client.rescan(project="shop")

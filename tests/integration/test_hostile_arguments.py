@@ -74,8 +74,8 @@ def places(tmp_path: Path) -> tuple[str, ...]:
 
 
 def harmless(words: list[str]) -> list[str]:
-    """Return the call with no effect on a service of this machine."""
-    if words[:1] == ["service"] and words[1] not in {"status", "logs"}:
+    """Return the call with no effect on a service of this machine, or on a client's settings."""
+    if words[:1] in (["service"], ["hooks"]) and words[1] not in {"status", "logs"}:
         return [*words[:2], "--dry-run", *words[2:]]
     return words
 

@@ -14,6 +14,7 @@ NAMES = (
     "sync",
     "rescan",
     "session",
+    "hooks",
     "db",
     "service",
     "reload",

@@ -1,0 +1,1 @@
+"""What a coding client calls while it works; it must be quick, quiet and need nothing."""
