@@ -1,0 +1,319 @@
+"""What a hook of Claude Code says on its standard input, read into facts.
+
+Any event may be the first one seen of its conversation, any may come twice, and the order in which they
+arrive says nothing: hooks of one event run at the same time. Only ids link things, never their order.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from sessionlib.journal.claude_code.tools import kind_of, lists_todos, server_of, size_of, todos_of
+from sessionlib.journal.facts import (
+    MAIN,
+    AgentEnded,
+    AgentSeen,
+    Called,
+    Ended,
+    Ending,
+    Fact,
+    Logged,
+    Outcome,
+    Returned,
+    Seen,
+    Started,
+    Todo,
+    Weight,
+)
+from sessionlib.journal.spool import Delivery
+
+_BUCKET = 2
+"""Seconds within which two equal payloads without an id of their own are one event, delivered twice."""
+
+_LONGEST_ID = 200
+_EXCERPT = 500
+"""Characters of an error's text that are kept."""
+
+_NAMES = (
+    *("session_id", "hook_event_name", "agent_id", "agent_type", "tool_use_id", "tool_name"),
+    *("cwd", "transcript_path", "prompt_id", "source", "reason"),
+)
+_SCALAR = re.compile(r'"(%s)"\s*:\s*"((?:[^"\\]|\\.)*)"'.replace("%s", "|".join(_NAMES)).encode())
+
+Payload = dict[str, Any]
+
+
+class BadPayloadError(ValueError):
+    """A delivery that says nothing about any conversation."""
+
+
+def conversation_of(delivery: Delivery) -> tuple[str, Payload]:
+    """Return the native id of the conversation a delivery is about, and its payload.
+
+    Of a payload that was cut the small fields are found all the same: they come first and last.
+
+    Raises:
+        BadPayloadError: It is no payload of this client.
+    """
+    payload = _whole(delivery.body) if delivery.cut is None else _small_fields(delivery.body)
+    native_id = payload.get("session_id")
+    if not isinstance(native_id, str) or not native_id or len(native_id) > _LONGEST_ID:
+        raise BadPayloadError("it names no session_id")
+    return native_id, payload
+
+
+def _whole(body: bytes) -> Payload:
+    try:
+        payload = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadPayloadError("it is not JSON") from error
+    if not isinstance(payload, dict):
+        raise BadPayloadError("it is not a JSON object")
+    return payload
+
+
+def _small_fields(body: bytes) -> Payload:
+    """Return what can be read of a payload that was cut; the first of each name counts."""
+    payload: Payload = {}
+    for name, value in _SCALAR.findall(body):
+        with suppress(orjson.JSONDecodeError):
+            payload.setdefault(name.decode(), orjson.loads(b'"' + value + b'"'))
+    return payload
+
+
+def facts_of(delivery: Delivery, payload: Payload) -> Iterator[Fact]:
+    """Yield what a payload says."""
+    event = _text(payload, "hook_event_name") or delivery.event or "unknown"
+    agent = _text(payload, "agent_id") or MAIN
+    at = delivery.at
+    if _is_ghost(event, payload):
+        return
+    yield _seen(delivery, payload)
+    if agent != MAIN:
+        yield AgentSeen(agent, at, agent_type=_text(payload, "agent_type"))
+    yield Logged(
+        key=_key(event, payload, delivery),
+        at=at,
+        kind="hook",
+        name=event,
+        agent=agent,
+        call=_text(payload, "tool_use_id"),
+        size=delivery.size,
+        digest=hashlib.sha256(delivery.body).hexdigest()[:16],
+    )
+    more = _EVENTS.get(event)
+    if more is not None:
+        yield from more(payload, agent, at)
+
+
+def _seen(delivery: Delivery, payload: Payload) -> Seen:
+    context = delivery.context
+    pid = context.get("CLAUDE_PID", "")
+    return Seen(
+        delivery.at,
+        cwd=_text(payload, "cwd"),
+        project_dir=context.get("CLAUDE_PROJECT_DIR"),
+        transcript=_text(payload, "transcript_path"),
+        entrypoint=context.get("CLAUDE_CODE_ENTRYPOINT"),
+        model=_text(payload, "model"),
+        pid=int(pid) if pid.isdigit() else None,
+        identity=context.get("SESSIOND_IDENTITY"),
+        session=context.get("SESSIOND_SESSION"),
+    )
+
+
+def _is_ghost(event: str, payload: Payload) -> bool:
+    """Tell whether this is the end of an agent that never was: compaction makes such, without a kind."""
+    return event == "SubagentStop" and not payload.get("agent_type")
+
+
+# --- what each event adds ----------------------------------------------------------------------------
+
+
+def _session_start(payload: Payload, _agent: str, at: datetime) -> Iterator[Fact]:
+    yield Started(at, _text(payload, "source") or "startup")
+
+
+def _session_end(payload: Payload, _agent: str, at: datetime) -> Iterator[Fact]:
+    yield Ended(at, _text(payload, "reason") or "other")
+
+
+def _before_tool(payload: Payload, agent: str, at: datetime) -> Iterator[Fact]:
+    call = _text(payload, "tool_use_id")
+    if call is not None:
+        yield _called(payload, call, agent, at)
+
+
+def _after_tool(payload: Payload, agent: str, at: datetime) -> Iterator[Fact]:
+    call = _text(payload, "tool_use_id")
+    if call is None:
+        return
+    answer = payload.get("tool_response")
+    yield _called(payload, call, agent, None)
+    yield Returned(
+        call,
+        agent,
+        at,
+        Outcome.INTERRUPTED if _is_interrupted(answer) else Outcome.OK,
+        Weight.RESULT,
+        duration_ms=_number(payload, "duration_ms"),
+        output_size=size_of(answer),
+    )
+    yield from _spawned(payload, call, agent, at)
+    if lists_todos(_text(payload, "tool_name")):
+        yield from todos_of(str(payload["tool_name"]), payload.get("tool_input"), answer, at)
+
+
+def _after_failure(payload: Payload, agent: str, at: datetime) -> Iterator[Fact]:
+    call = _text(payload, "tool_use_id")
+    if call is None:
+        return
+    error = _text(payload, "error") or "unknown error"
+    yield _called(payload, call, agent, None)
+    yield Returned(
+        call,
+        agent,
+        at,
+        Outcome.INTERRUPTED if payload.get("is_interrupt") is True else Outcome.FAILED,
+        Weight.RESULT,
+        duration_ms=_number(payload, "duration_ms"),
+        output_size=len(error.encode("utf-8", "replace")),
+        error=error[:_EXCERPT],
+    )
+
+
+def _after_batch(payload: Payload, agent: str, at: datetime) -> Iterator[Fact]:
+    """Close each call of a batch: of those that were refused or impossible nothing else is ever said."""
+    calls = payload.get("tool_calls")
+    for one in calls if isinstance(calls, list) else []:
+        call = _text(one, "tool_use_id") if isinstance(one, dict) else None
+        if call is not None:
+            yield _called(one, call, agent, None)
+            yield Returned(
+                call, agent, at, Outcome.DENIED, Weight.BATCH, output_size=size_of(one.get("tool_response"))
+            )
+
+
+def _refused(payload: Payload, agent: str, at: datetime) -> Iterator[Fact]:
+    call = _text(payload, "tool_use_id")
+    if call is not None:
+        yield _called(payload, call, agent, None)
+        reason = _text(payload, "reason")
+        yield Returned(call, agent, at, Outcome.DENIED, Weight.RESULT, error=reason and reason[:_EXCERPT])
+
+
+def _agent_start(payload: Payload, agent: str, at: datetime) -> Iterator[Fact]:
+    if agent != MAIN:
+        yield AgentSeen(agent, at, agent_type=_text(payload, "agent_type"), is_started=True)
+
+
+def _agent_stop(_payload: Payload, agent: str, at: datetime) -> Iterator[Fact]:
+    if agent != MAIN:
+        yield AgentEnded(agent, at, Ending.COMPLETE, Weight.INFERRED)
+
+
+def _failed_turn(payload: Payload, agent: str, at: datetime) -> Iterator[Fact]:
+    error = (
+        _text(payload, "error_details") or _text(payload, "last_assistant_message") or _text(payload, "error")
+    )
+    yield AgentEnded(agent, at, Ending.FAILED, Weight.RESULT, (error or "unknown error")[:_EXCERPT])
+
+
+def _task(status: str) -> Callable[[Payload, str, datetime], Iterator[Fact]]:
+    def read(payload: Payload, _agent: str, at: datetime) -> Iterator[Fact]:
+        key = _text(payload, "task_id")
+        if key is not None:
+            yield Todo(key, at, _text(payload, "task_subject"), status, _text(payload, "task_description"))
+
+    return read
+
+
+_EVENTS: dict[str, Callable[[Payload, str, datetime], Iterator[Fact]]] = {
+    "SessionStart": _session_start,
+    "SessionEnd": _session_end,
+    "PreToolUse": _before_tool,
+    "PostToolUse": _after_tool,
+    "PostToolUseFailure": _after_failure,
+    "PostToolBatch": _after_batch,
+    "PermissionDenied": _refused,
+    "SubagentStart": _agent_start,
+    "SubagentStop": _agent_stop,
+    "StopFailure": _failed_turn,
+    "TaskCreated": _task("pending"),
+    "TaskCompleted": _task("completed"),
+}
+
+
+def _called(payload: Payload, call: str, agent: str, at: datetime | None) -> Called:
+    name = _text(payload, "tool_name") or "unknown"
+    server = payload.get("mcp_server")
+    named = _text(server, "name") if isinstance(server, dict) else None
+    given = payload.get("tool_input")
+    return Called(call, agent, at, kind_of(name, named), server_of(name, named), size_of(given))
+
+
+def _spawned(payload: Payload, call: str, parent: str, at: datetime) -> Iterator[Fact]:
+    """Read which agent a call has spawned, and how that went."""
+    answer = payload.get("tool_response")
+    agent = _text(answer, "agentId") if isinstance(answer, dict) else None
+    if agent is None or not isinstance(answer, dict):
+        return
+    given = payload.get("tool_input")
+    task = _text(given, "description") if isinstance(given, dict) else None
+    yield AgentSeen(
+        agent,
+        None,
+        agent_type=_text(answer, "agentType"),
+        task=task,
+        model=_text(answer, "resolvedModel"),
+        parent=parent,
+        call=call,
+        weight=Weight.RESULT,
+    )
+    if answer.get("status") == "completed":
+        yield AgentEnded(agent, at, Ending.COMPLETE, Weight.RESULT)
+
+
+# --- keys --------------------------------------------------------------------------------------------
+
+
+def _key(event: str, payload: Payload, delivery: Delivery) -> str:
+    """Return the same key for every delivery of one event."""
+    call, agent, prompt = (_text(payload, name) for name in ("tool_use_id", "agent_id", "prompt_id"))
+    if call is not None:
+        return f"{event}|{call}"
+    if event in ("SubagentStart", "SubagentStop") and agent is not None:
+        return f"{event}|{agent}|{_digest(delivery)}"
+    if event in ("SessionStart", "SessionEnd"):
+        why = _text(payload, "source") or _text(payload, "reason") or ""
+        return f"{event}|{why}|{delivery.context.get('CLAUDE_PID', '')}|{_digest(delivery)}"
+    if prompt is not None:
+        return f"{event}|{prompt}|{_digest(delivery)}"
+    return f"{event}|{_digest(delivery)}|{int(delivery.at.timestamp()) // _BUCKET}"
+
+
+def _digest(delivery: Delivery) -> str:
+    return hashlib.sha256(delivery.body).hexdigest()[:16]
+
+
+def _is_interrupted(answer: object) -> bool:
+    return isinstance(answer, dict) and answer.get("interrupted") is True
+
+
+def _text(tree: Any, name: str) -> str | None:
+    value = tree.get(name) if isinstance(tree, dict) else None
+    return value if isinstance(value, str) and value else None
+
+
+def _number(tree: Payload, name: str) -> int | None:
+    value = tree.get(name)
+    return (
+        int(value)
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 2**53
+        else None
+    )

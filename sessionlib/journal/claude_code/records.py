@@ -1,0 +1,295 @@
+"""The lines of Claude Code's transcripts, read into facts.
+
+One response of the model is several lines that repeat its id and its usage; a fork copies lines; older
+clients write an agent's lines into the main file. So nothing here counts lines: every fact names the id it is
+about.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sessionlib.journal.claude_code.tools import kind_of, lists_todos, server_of, size_of, todos_of
+from sessionlib.journal.facts import (
+    MAIN,
+    AgentEnded,
+    AgentSeen,
+    Called,
+    CopiedFrom,
+    Ending,
+    Fact,
+    Logged,
+    Outcome,
+    Returned,
+    Seen,
+    Spent,
+    Titled,
+    Used,
+    Weight,
+)
+
+_MESSAGES = frozenset({"user", "assistant", "system", "attachment"})
+_NOT_READ = frozenset({"api-request", "api-request-blob", "api-request-shape"})
+_SYNTHETIC = "<synthetic>"
+_EXCERPT = 500
+_LONGEST_TIME = 40
+_GREATEST = 2**53
+_DENIALS = (
+    "Claude requested permissions to ",
+    "This command requires approval",
+    "Permission to use ",
+    "The user doesn't want to proceed with this tool use",
+)
+
+Record = dict[str, Any]
+
+
+class Transcript:
+    """Reads the lines of one transcript file, in order, into facts.
+
+    Args:
+        native_id: The conversation that the file belongs to.
+        agent: The agent whose file it is; MAIN for the conversation's own.
+    """
+
+    def __init__(self, native_id: str, agent: str = MAIN) -> None:
+        self._native_id = native_id
+        self._agent = agent
+        self._chains: dict[str, str] = {}
+        self._tools: dict[str, tuple[str, Any]] = {}
+
+    def facts_of(self, record: Record, size: int) -> Iterator[Fact]:
+        """Yield what one line says; nothing for a line that says nothing to us."""
+        kind = _text(record, "type")
+        if kind in _NOT_READ:
+            return
+        if kind == "cost-state":
+            yield from _spent(record)
+            return
+        if kind == "custom-title":
+            title = _text(record, "customTitle")
+            if title is not None:
+                yield Titled(title)
+            return
+        at = _moment(record.get("timestamp"))
+        if kind is None or kind not in _MESSAGES or at is None:
+            return
+        yield from self._message(record, kind, self._agent_of(record), at, size)
+
+    def _message(self, record: Record, kind: str, agent: str, at: datetime, size: int) -> Iterator[Fact]:
+        copied = _text(record, "requestSessionId")
+        if copied is not None and copied != self._native_id:
+            yield CopiedFrom(copied)
+        yield Seen(
+            at,
+            cwd=_text(record, "cwd"),
+            version=_text(record, "version"),
+            entrypoint=_text(record, "entrypoint"),
+            branch=_text(record, "gitBranch"),
+        )
+        if agent != MAIN:
+            yield AgentSeen(agent, at)
+        uuid = _text(record, "uuid")
+        if uuid is not None and kind in ("user", "assistant", "system"):
+            name = _text(record, "subtype") if kind == "system" else kind
+            yield Logged(
+                uuid, at, "phase" if kind == "system" else "response", name or kind, agent, size=size
+            )
+        message = record.get("message")
+        if isinstance(message, dict):
+            if kind == "assistant":
+                yield from self._answered(record, message, agent, at)
+            elif kind == "user":
+                yield from self._told(record, message, agent, at)
+
+    def _agent_of(self, record: Record) -> str:
+        """Return whose line it is.
+
+        The oldest clients mark an agent's lines, but do not name the agent: there it is named after the line
+        that its chain began with.
+        """
+        named = _text(record, "agentId") or self._agent
+        if named != MAIN or record.get("isSidechain") is not True:
+            return named
+        uuid, before = _text(record, "uuid"), _text(record, "parentUuid")
+        first = self._chains.get(before, before) if before is not None else uuid
+        if uuid is not None and first is not None:
+            self._chains[uuid] = first
+        return f"chain:{first}" if first is not None else MAIN
+
+    # --- what the model said -------------------------------------------------------------------------
+
+    def _answered(self, record: Record, message: Record, agent: str, at: datetime) -> Iterator[Fact]:
+        model = _text(message, "model")
+        if model is not None and model != _SYNTHETIC:
+            yield from _used(record, message, model, agent, at)
+            if agent == MAIN:
+                yield Seen(at, model=model)
+            else:
+                yield AgentSeen(agent, at, model=model)
+        content = message.get("content")
+        for block in content if isinstance(content, list) else []:
+            if isinstance(block, dict) and block.get("type") == "tool_use":
+                call, name = _text(block, "id"), _text(block, "name") or "unknown"
+                if call is None:
+                    continue
+                given = block.get("input")
+                server = _text(record, "attributionMcpServer") if name.startswith("mcp__") else None
+                yield Called(call, agent, at, kind_of(name, server), server_of(name, server), size_of(given))
+                self._tools[call] = (name, given)
+        if record.get("isApiErrorMessage") is True:
+            words = _first_words(content) or _text(record, "error") or "unknown error"
+            yield AgentEnded(agent, at, Ending.FAILED, Weight.TRANSCRIPT, words[:_EXCERPT])
+
+    # --- what it was told ----------------------------------------------------------------------------
+
+    def _told(self, record: Record, message: Record, agent: str, at: datetime) -> Iterator[Fact]:
+        content = message.get("content")
+        for block in content if isinstance(content, list) else []:
+            if isinstance(block, dict) and block.get("type") == "tool_result":
+                call = _text(block, "tool_use_id")
+                if call is not None:
+                    yield from self._returned(record, block, call, agent, at)
+
+    def _returned(self, record: Record, block: Record, call: str, agent: str, at: datetime) -> Iterator[Fact]:
+        answer = record.get("toolUseResult")
+        content = block.get("content")
+        outcome = _outcome(block, record, content, answer)
+        words = _first_words(content)
+        yield Returned(
+            call,
+            agent,
+            at,
+            outcome,
+            Weight.TRANSCRIPT,
+            output_size=size_of(content),
+            error=words[:_EXCERPT] if words and outcome is not Outcome.OK else None,
+        )
+        name, given = self._tools.pop(call, (None, None))
+        if isinstance(answer, dict):
+            spawned = _text(answer, "agentId")
+            if spawned is not None:
+                yield from _spawned(answer, spawned, call, agent, given, at)
+            if name is not None and lists_todos(name) and outcome is Outcome.OK:
+                yield from todos_of(name, given, answer, at)
+
+
+def meta_facts(agent: str, meta: Record) -> Iterator[Fact]:
+    """Yield what the small file beside an agent's transcript says: the one source that knows its parent."""
+    parent = _text(meta, "parentAgentId")
+    call = _text(meta, "toolUseId")
+    yield AgentSeen(
+        agent,
+        None,
+        agent_type=_text(meta, "agentType"),
+        task=_text(meta, "description"),
+        model=_text(meta, "model"),
+        parent=parent if parent is not None or call is None else MAIN,
+        call=call,
+        weight=Weight.META,
+    )
+
+
+def _spawned(
+    answer: Record, spawned: str, call: str, parent: str, given: Any, at: datetime
+) -> Iterator[Fact]:
+    yield AgentSeen(
+        spawned,
+        None,
+        agent_type=_text(answer, "agentType") or _text(given, "subagent_type"),
+        task=_text(given, "description") or _text(answer, "description"),
+        model=_text(answer, "resolvedModel"),
+        parent=parent,
+        call=call,
+        weight=Weight.TRANSCRIPT,
+    )
+    if answer.get("status") == "completed":
+        yield AgentEnded(spawned, at, Ending.COMPLETE, Weight.RESULT)
+
+
+def _outcome(block: Record, record: Record, content: Any, answer: Any) -> Outcome:
+    if isinstance(answer, dict) and answer.get("interrupted") is True:
+        return Outcome.INTERRUPTED
+    if block.get("is_error") is not True:
+        return Outcome.OK
+    decision = record.get("permissionDecision")
+    if isinstance(decision, dict) and decision.get("decision") in ("reject", "deny"):
+        return Outcome.DENIED
+    words = _first_words(content) or ""
+    if words.startswith(_DENIALS):
+        return Outcome.DENIED
+    return Outcome.INTERRUPTED if words.startswith("[Request interrupted") else Outcome.FAILED
+
+
+def _used(record: Record, message: Record, model: str, agent: str, at: datetime) -> Iterator[Used]:
+    message_id, usage = _text(message, "id"), message.get("usage")
+    if message_id is None or not isinstance(usage, dict):
+        return
+    written = _count(usage, "cache_creation_input_tokens")
+    parts = usage.get("cache_creation")
+    parts = parts if isinstance(parts, dict) else {}
+    hour = _count(parts, "ephemeral_1h_input_tokens")
+    five = _count(parts, "ephemeral_5m_input_tokens")
+    tools = usage.get("server_tool_use")
+    yield Used(
+        message_id,
+        agent,
+        at,
+        model,
+        input_tokens=_count(usage, "input_tokens"),
+        output_tokens=_count(usage, "output_tokens"),
+        cache_read_tokens=_count(usage, "cache_read_input_tokens"),
+        # Where nothing says how long it is kept, it is the short time (the client's own rule).
+        cache_write_5m_tokens=five if hour or five else written,
+        cache_write_1h_tokens=hour,
+        web_searches=_count(tools, "web_search_requests") if isinstance(tools, dict) else 0,
+        request_id=_text(record, "requestId"),
+        is_final=message.get("stop_reason") is not None,
+    )
+
+
+def _spent(record: Record) -> Iterator[Spent]:
+    models = record.get("modelUsage")
+    for model, sums in models.items() if isinstance(models, dict) else ():
+        if isinstance(sums, dict):
+            cost = sums.get("costUSD")
+            yield Spent(
+                model,
+                Decimal(repr(cost)) if isinstance(cost, int | float) else Decimal(0),
+                _count(sums, "inputTokens"),
+                _count(sums, "outputTokens"),
+                _count(sums, "cacheReadInputTokens"),
+                _count(sums, "cacheCreationInputTokens"),
+            )
+
+
+def _first_words(content: Any) -> str | None:
+    if isinstance(content, str):
+        return content or None
+    for block in content if isinstance(content, list) else []:
+        if isinstance(block, dict) and isinstance(block.get("text"), str):
+            return str(block["text"]) or None
+    return None
+
+
+def _moment(value: Any) -> datetime | None:
+    if not isinstance(value, str) or len(value) > _LONGEST_TIME:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else None
+
+
+def _text(tree: Any, name: str) -> str | None:
+    value = tree.get(name) if isinstance(tree, dict) else None
+    return value if isinstance(value, str) and value else None
+
+
+def _count(tree: Record, name: str) -> int:
+    value = tree.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _GREATEST:
+        return 0
+    return int(value)

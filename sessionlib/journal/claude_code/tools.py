@@ -1,0 +1,92 @@
+"""What tool calls of Claude Code mean, whether a hook or a transcript tells of them."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from sessionlib.journal.facts import Todo
+
+_MCP = "mcp__"
+_TODO_TOOLS = frozenset({"TaskCreate", "TaskUpdate", "TodoWrite"})
+_NAMES = {"Task": "Agent"}
+"""Tools that were renamed, by their old name."""
+
+
+def server_of(name: str, named: str | None = None) -> str | None:
+    """Return the MCP server of a tool; None for one of the client's own.
+
+    Args:
+        name: The tool's whole name, ``mcp__<server>__<tool>``.
+        named: The server as the payload names it, which newer clients do; its name may hold ``__`` itself.
+    """
+    if named is not None:
+        return named
+    if not name.startswith(_MCP):
+        return None
+    return name[len(_MCP) :].partition("__")[0] or None
+
+
+def kind_of(name: str, named: str | None = None) -> str:
+    """Return the tool's name, without its server's."""
+    if not name.startswith(_MCP):
+        return _NAMES.get(name, name)
+    if named is not None:
+        whole = f"{_MCP}{_as_spelled(named)}__"
+        if name.startswith(whole):
+            return name[len(whole) :]
+    return name[len(_MCP) :].partition("__")[2] or name
+
+
+def _as_spelled(server: str) -> str:
+    """Return a server's name as it stands in its tools' names."""
+    return "".join(letter if letter.isalnum() or letter in "_-" else "_" for letter in server)
+
+
+def size_of(value: Any) -> int | None:
+    """Return the bytes of an input or an answer: of a text itself, of anything else as JSON."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return len(value.encode("utf-8", "replace"))
+    try:
+        return len(orjson.dumps(value))
+    except orjson.JSONEncodeError:
+        return None
+
+
+def lists_todos(name: str | None) -> bool:
+    """Tell whether a tool keeps the agent's own list."""
+    return name in _TODO_TOOLS
+
+
+def todos_of(name: str, given: Any, answer: Any, at: datetime) -> Iterator[Todo]:
+    """Yield what one successful call of such a tool changed.
+
+    Items of `TodoWrite` have no id: their words are it, so that a list that leaves one out deletes nothing.
+    """
+    given = given if isinstance(given, dict) else {}
+    answer = answer if isinstance(answer, dict) else {}
+    if name == "TaskCreate":
+        task = answer.get("task")
+        key = _text(task, "id") if isinstance(task, dict) else None
+        if key is not None:
+            yield Todo(key, at, _text(given, "subject"), "pending", _text(given, "description"))
+    elif name == "TaskUpdate":
+        key = _text(given, "taskId")
+        if key is not None and answer.get("success") is not False:
+            yield Todo(key, at, _text(given, "subject"), _text(given, "status"), _text(given, "description"))
+    else:
+        items = given.get("todos")
+        for item in items if isinstance(items, list) else []:
+            content = _text(item, "content") if isinstance(item, dict) else None
+            if content is not None:
+                yield Todo(f"words:{content[:200]}", at, content, _text(item, "status"))
+
+
+def _text(tree: Any, name: str) -> str | None:
+    value = tree.get(name) if isinstance(tree, dict) else None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value if isinstance(value, str) and value else None

@@ -1,0 +1,260 @@
+"""What a journal says, in words of no client: the facts that ingest merges into rows.
+
+A fact is one observation. The same fact may come many times, from hooks and from transcripts, in any order;
+each names what it is about by the client's own ids, so merging facts is commutative and idempotent, and it is
+ingest that knows how two observations of one thing are merged. Times are aware and in UTC; sizes are bytes;
+texts have not been redacted yet.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import IntEnum, StrEnum
+
+MAIN = ""
+"""The native id of a conversation's main agent, which clients do not name."""
+
+
+class Outcome(StrEnum):
+    """How a tool call ended; OPEN as long as nobody has said."""
+
+    OPEN = "open"
+    OK = "ok"
+    FAILED = "failed"
+    DENIED = "denied"
+    INTERRUPTED = "interrupted"
+
+
+class Ending(StrEnum):
+    """How an agent's run ended."""
+
+    COMPLETE = "complete"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+class Weight(IntEnum):
+    """How far a source is to be believed where two differ; the heavier one wins, whichever came first."""
+
+    ASSUMED = 0
+    INFERRED = 1
+    BATCH = 2
+    TRANSCRIPT = 3
+    RESULT = 4
+    META = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Something of the conversation happened; what is None was not said.
+
+    Attributes:
+        at: When.
+        cwd: The folder it happened in.
+        project_dir: The folder in which the client was started.
+        transcript: The conversation's transcript file.
+        version: The client's.
+        entrypoint: The door through which the client was started, in its own words.
+        model: The main agent's.
+        branch: The branch that was checked out.
+        pid: The client's process on this host.
+        identity: The identity that the environment named.
+        session: The workflow session that the environment named.
+        is_child: True when another conversation's process started this one.
+    """
+
+    at: datetime
+    cwd: str | None = None
+    project_dir: str | None = None
+    transcript: str | None = None
+    version: str | None = None
+    entrypoint: str | None = None
+    model: str | None = None
+    branch: str | None = None
+    pid: int | None = None
+    identity: str | None = None
+    session: str | None = None
+    is_child: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The conversation began or went on: ``startup``, ``resume``, ``clear``, ``compact`` or ``fork``."""
+
+    at: datetime
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The client said that it ends the conversation, and why."""
+
+    at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Titled:
+    """The conversation was given a title."""
+
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class CopiedFrom:
+    """Records of another conversation were copied into this one: it was forked from it."""
+
+    native_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSeen:
+    """An agent was there.
+
+    Attributes:
+        agent: Its native id.
+        at: When; None for what has no time of its own.
+        agent_type: Its kind, in the client's words.
+        task: What it was asked, in a few words.
+        model: Its model.
+        parent: The native id of the agent that spawned it; None when this observation does not tell.
+        call: The tool call that spawned it.
+        weight: How far parent and call are to be believed.
+        is_started: True when this is its start, not just a sign of life.
+    """
+
+    agent: str
+    at: datetime | None = None
+    agent_type: str | None = None
+    task: str | None = None
+    model: str | None = None
+    parent: str | None = None
+    call: str | None = None
+    weight: Weight = Weight.ASSUMED
+    is_started: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AgentEnded:
+    """An agent's run ended; one that goes on later was only paused, and ends again."""
+
+    agent: str
+    at: datetime | None
+    ending: Ending
+    weight: Weight
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """An agent called a tool; `server` is None for a tool of the client itself."""
+
+    call: str
+    agent: str
+    at: datetime | None
+    name: str
+    server: str | None = None
+    input_size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A tool call ended. `duration_ms` only where the client measured it."""
+
+    call: str
+    agent: str
+    at: datetime | None
+    outcome: Outcome
+    weight: Weight
+    duration_ms: int | None = None
+    output_size: int | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What one response of a model used, as far as one observation of it says.
+
+    Input excludes what was read from or written to the prompt cache. Every number is the greatest that was
+    seen so far: some clients write a response's first guess, and copies of a response carry zeros.
+    """
+
+    message_id: str
+    agent: str
+    at: datetime
+    model: str
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_5m_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    web_searches: int = 0
+    request_id: str | None = None
+    is_final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """A client's own ledger of one conversation and model, cumulative over its resumptions."""
+
+    model: str
+    cost_usd: Decimal
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Todo:
+    """An item of the agent's own list, as of a moment; None is what this observation does not tell."""
+
+    key: str
+    at: datetime
+    content: str | None = None
+    status: str | None = None
+    details: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """One event, for the log; `key` is the same each time this event is seen.
+
+    Attributes:
+        key: Natural key within the conversation.
+        at: When; the earliest counts.
+        kind: ``hook``, ``response`` or ``phase``.
+        name: What happened, in the client's words.
+        agent: Native id of the agent.
+        call: The tool call it belongs to.
+        size: Of its body, in bytes.
+        digest: SHA-256 of its body, first 16 hexadecimal digits.
+        body: The body itself, when bodies are kept.
+    """
+
+    key: str
+    at: datetime
+    kind: str
+    name: str
+    agent: str = MAIN
+    call: str | None = None
+    size: int = 0
+    digest: str | None = None
+    body: str | None = None
+
+
+Fact = (
+    Seen
+    | Started
+    | Ended
+    | Titled
+    | CopiedFrom
+    | AgentSeen
+    | AgentEnded
+    | Called
+    | Returned
+    | Used
+    | Spent
+    | Todo
+    | Logged
+)
