@@ -1,7 +1,8 @@
 """The vocabulary: pydantic models by domain, and no I/O."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from sessionlib.lazily import importer
 
 if TYPE_CHECKING:
     from sessionlib.models.agent import (
@@ -152,12 +153,4 @@ _HOMES = {
 
 
 if not TYPE_CHECKING:  # or every name that is not there would be one of type Any
-
-    def __getattr__(name: str) -> Any:
-        """Import what is asked for, and no more: who starts needs few of these."""
-        for module, names in _HOMES.items():
-            if name in names:
-                value = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
-                return value
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
+    __getattr__ = importer(__name__, _HOMES)

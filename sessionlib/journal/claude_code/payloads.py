@@ -31,6 +31,7 @@ from sessionlib.journal.facts import (
     Weight,
 )
 from sessionlib.journal.spool import Delivery
+from sessionlib.journal.trees import count_of, text_of
 
 _BUCKET = 2
 """Seconds within which two equal payloads without an id of their own are one event, delivered twice."""
@@ -88,21 +89,21 @@ def _small_fields(body: bytes) -> Payload:
 
 def facts_of(delivery: Delivery, payload: Payload) -> Iterator[Fact]:
     """Yield what a payload says."""
-    event = _text(payload, "hook_event_name") or delivery.event or "unknown"
-    agent = _text(payload, "agent_id") or MAIN
+    event = text_of(payload, "hook_event_name") or delivery.event or "unknown"
+    agent = text_of(payload, "agent_id") or MAIN
     at = delivery.at
     if _is_ghost(event, payload):
         return
     yield _seen(delivery, payload)
     if agent != MAIN:
-        yield AgentSeen(agent, at, agent_type=_text(payload, "agent_type"))
+        yield AgentSeen(agent, at, agent_type=text_of(payload, "agent_type"))
     yield Logged(
         key=_key(event, payload, delivery),
         at=at,
         kind="hook",
         name=event,
         agent=agent,
-        call=_text(payload, "tool_use_id"),
+        call=text_of(payload, "tool_use_id"),
         size=delivery.size,
         digest=hashlib.sha256(delivery.body).hexdigest()[:16],
     )
@@ -116,11 +117,11 @@ def _seen(delivery: Delivery, payload: Payload) -> Seen:
     pid = context.get("CLAUDE_PID", "")
     return Seen(
         delivery.at,
-        cwd=_text(payload, "cwd"),
+        cwd=text_of(payload, "cwd"),
         project_dir=context.get("CLAUDE_PROJECT_DIR"),
-        transcript=_text(payload, "transcript_path"),
+        transcript=text_of(payload, "transcript_path"),
         entrypoint=context.get("CLAUDE_CODE_ENTRYPOINT"),
-        model=_text(payload, "model"),
+        model=text_of(payload, "model"),
         pid=int(pid) if pid.isdigit() else None,
         identity=context.get("SESSIOND_IDENTITY"),
         session=context.get("SESSIOND_SESSION"),
@@ -136,21 +137,21 @@ def _is_ghost(event: str, payload: Payload) -> bool:
 
 
 def _session_start(payload: Payload, _agent: str, at: datetime) -> Iterator[Fact]:
-    yield Started(at, _text(payload, "source") or "startup")
+    yield Started(at, text_of(payload, "source") or "startup")
 
 
 def _session_end(payload: Payload, _agent: str, at: datetime) -> Iterator[Fact]:
-    yield Ended(at, _text(payload, "reason") or "other")
+    yield Ended(at, text_of(payload, "reason") or "other")
 
 
 def _before_tool(payload: Payload, agent: str, at: datetime) -> Iterator[Fact]:
-    call = _text(payload, "tool_use_id")
+    call = text_of(payload, "tool_use_id")
     if call is not None:
         yield _called(payload, call, agent, at)
 
 
 def _after_tool(payload: Payload, agent: str, at: datetime) -> Iterator[Fact]:
-    call = _text(payload, "tool_use_id")
+    call = text_of(payload, "tool_use_id")
     if call is None:
         return
     answer = payload.get("tool_response")
@@ -161,19 +162,19 @@ def _after_tool(payload: Payload, agent: str, at: datetime) -> Iterator[Fact]:
         at,
         Outcome.INTERRUPTED if _is_interrupted(answer) else Outcome.OK,
         Weight.RESULT,
-        duration_ms=_number(payload, "duration_ms"),
+        duration_ms=count_of(payload, "duration_ms"),
         output_size=size_of(answer),
     )
     yield from _spawned(payload, call, agent, at)
-    if lists_todos(_text(payload, "tool_name")):
+    if lists_todos(text_of(payload, "tool_name")):
         yield from todos_of(str(payload["tool_name"]), payload.get("tool_input"), answer, at)
 
 
 def _after_failure(payload: Payload, agent: str, at: datetime) -> Iterator[Fact]:
-    call = _text(payload, "tool_use_id")
+    call = text_of(payload, "tool_use_id")
     if call is None:
         return
-    error = _text(payload, "error") or "unknown error"
+    error = text_of(payload, "error") or "unknown error"
     yield _called(payload, call, agent, None)
     yield Returned(
         call,
@@ -181,7 +182,7 @@ def _after_failure(payload: Payload, agent: str, at: datetime) -> Iterator[Fact]
         at,
         Outcome.INTERRUPTED if payload.get("is_interrupt") is True else Outcome.FAILED,
         Weight.RESULT,
-        duration_ms=_number(payload, "duration_ms"),
+        duration_ms=count_of(payload, "duration_ms"),
         output_size=len(error.encode("utf-8", "replace")),
         error=error[:_EXCERPT],
     )
@@ -191,7 +192,7 @@ def _after_batch(payload: Payload, agent: str, at: datetime) -> Iterator[Fact]:
     """Close each call of a batch: of those that were refused or impossible nothing else is ever said."""
     calls = payload.get("tool_calls")
     for one in calls if isinstance(calls, list) else []:
-        call = _text(one, "tool_use_id") if isinstance(one, dict) else None
+        call = text_of(one, "tool_use_id") if isinstance(one, dict) else None
         if call is not None:
             yield _called(one, call, agent, None)
             yield Returned(
@@ -200,16 +201,16 @@ def _after_batch(payload: Payload, agent: str, at: datetime) -> Iterator[Fact]:
 
 
 def _refused(payload: Payload, agent: str, at: datetime) -> Iterator[Fact]:
-    call = _text(payload, "tool_use_id")
+    call = text_of(payload, "tool_use_id")
     if call is not None:
         yield _called(payload, call, agent, None)
-        reason = _text(payload, "reason")
+        reason = text_of(payload, "reason")
         yield Returned(call, agent, at, Outcome.DENIED, Weight.RESULT, error=reason and reason[:_EXCERPT])
 
 
 def _agent_start(payload: Payload, agent: str, at: datetime) -> Iterator[Fact]:
     if agent != MAIN:
-        yield AgentSeen(agent, at, agent_type=_text(payload, "agent_type"), is_started=True)
+        yield AgentSeen(agent, at, agent_type=text_of(payload, "agent_type"), is_started=True)
 
 
 def _agent_stop(_payload: Payload, agent: str, at: datetime) -> Iterator[Fact]:
@@ -219,16 +220,20 @@ def _agent_stop(_payload: Payload, agent: str, at: datetime) -> Iterator[Fact]:
 
 def _failed_turn(payload: Payload, agent: str, at: datetime) -> Iterator[Fact]:
     error = (
-        _text(payload, "error_details") or _text(payload, "last_assistant_message") or _text(payload, "error")
+        text_of(payload, "error_details")
+        or text_of(payload, "last_assistant_message")
+        or text_of(payload, "error")
     )
     yield AgentEnded(agent, at, Ending.FAILED, Weight.RESULT, (error or "unknown error")[:_EXCERPT])
 
 
 def _task(status: str) -> Callable[[Payload, str, datetime], Iterator[Fact]]:
     def read(payload: Payload, _agent: str, at: datetime) -> Iterator[Fact]:
-        key = _text(payload, "task_id")
+        key = text_of(payload, "task_id")
         if key is not None:
-            yield Todo(key, at, _text(payload, "task_subject"), status, _text(payload, "task_description"))
+            yield Todo(
+                key, at, text_of(payload, "task_subject"), status, text_of(payload, "task_description")
+            )
 
     return read
 
@@ -250,9 +255,9 @@ _EVENTS: dict[str, Callable[[Payload, str, datetime], Iterator[Fact]]] = {
 
 
 def _called(payload: Payload, call: str, agent: str, at: datetime | None) -> Called:
-    name = _text(payload, "tool_name") or "unknown"
+    name = text_of(payload, "tool_name") or "unknown"
     server = payload.get("mcp_server")
-    named = _text(server, "name") if isinstance(server, dict) else None
+    named = text_of(server, "name") if isinstance(server, dict) else None
     given = payload.get("tool_input")
     return Called(call, agent, at, kind_of(name, named), server_of(name, named), size_of(given))
 
@@ -260,17 +265,17 @@ def _called(payload: Payload, call: str, agent: str, at: datetime | None) -> Cal
 def _spawned(payload: Payload, call: str, parent: str, at: datetime) -> Iterator[Fact]:
     """Read which agent a call has spawned, and how that went."""
     answer = payload.get("tool_response")
-    agent = _text(answer, "agentId") if isinstance(answer, dict) else None
+    agent = text_of(answer, "agentId") if isinstance(answer, dict) else None
     if agent is None or not isinstance(answer, dict):
         return
     given = payload.get("tool_input")
-    task = _text(given, "description") if isinstance(given, dict) else None
+    task = text_of(given, "description") if isinstance(given, dict) else None
     yield AgentSeen(
         agent,
         None,
-        agent_type=_text(answer, "agentType"),
+        agent_type=text_of(answer, "agentType"),
         task=task,
-        model=_text(answer, "resolvedModel"),
+        model=text_of(answer, "resolvedModel"),
         parent=parent,
         call=call,
         weight=Weight.RESULT,
@@ -284,13 +289,13 @@ def _spawned(payload: Payload, call: str, parent: str, at: datetime) -> Iterator
 
 def _key(event: str, payload: Payload, delivery: Delivery) -> str:
     """Return the same key for every delivery of one event."""
-    call, agent, prompt = (_text(payload, name) for name in ("tool_use_id", "agent_id", "prompt_id"))
+    call, agent, prompt = (text_of(payload, name) for name in ("tool_use_id", "agent_id", "prompt_id"))
     if call is not None:
         return f"{event}|{call}"
     if event in ("SubagentStart", "SubagentStop") and agent is not None:
         return f"{event}|{agent}|{_digest(delivery)}"
     if event in ("SessionStart", "SessionEnd"):
-        why = _text(payload, "source") or _text(payload, "reason") or ""
+        why = text_of(payload, "source") or text_of(payload, "reason") or ""
         return f"{event}|{why}|{delivery.context.get('CLAUDE_PID', '')}|{_digest(delivery)}"
     if prompt is not None:
         return f"{event}|{prompt}|{_digest(delivery)}"
@@ -303,17 +308,3 @@ def _digest(delivery: Delivery) -> str:
 
 def _is_interrupted(answer: object) -> bool:
     return isinstance(answer, dict) and answer.get("interrupted") is True
-
-
-def _text(tree: Any, name: str) -> str | None:
-    value = tree.get(name) if isinstance(tree, dict) else None
-    return value if isinstance(value, str) and value else None
-
-
-def _number(tree: Payload, name: str) -> int | None:
-    value = tree.get(name)
-    return (
-        int(value)
-        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 2**53
-        else None
-    )

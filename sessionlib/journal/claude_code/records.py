@@ -28,13 +28,13 @@ from sessionlib.journal.facts import (
     Used,
     Weight,
 )
+from sessionlib.journal.trees import count_of, text_of
 
 _MESSAGES = frozenset({"user", "assistant", "system", "attachment"})
 _NOT_READ = frozenset({"api-request", "api-request-blob", "api-request-shape"})
 _SYNTHETIC = "<synthetic>"
 _EXCERPT = 500
 _LONGEST_TIME = 40
-_GREATEST = 2**53
 _DENIALS = (
     "Claude requested permissions to ",
     "This command requires approval",
@@ -61,14 +61,14 @@ class Transcript:
 
     def facts_of(self, record: Record, size: int) -> Iterator[Fact]:
         """Yield what one line says; nothing for a line that says nothing to us."""
-        kind = _text(record, "type")
+        kind = text_of(record, "type")
         if kind in _NOT_READ:
             return
         if kind == "cost-state":
             yield from _spent(record)
             return
         if kind == "custom-title":
-            title = _text(record, "customTitle")
+            title = text_of(record, "customTitle")
             if title is not None:
                 yield Titled(title)
             return
@@ -78,21 +78,21 @@ class Transcript:
         yield from self._message(record, kind, self._agent_of(record), at, size)
 
     def _message(self, record: Record, kind: str, agent: str, at: datetime, size: int) -> Iterator[Fact]:
-        copied = _text(record, "requestSessionId")
+        copied = text_of(record, "requestSessionId")
         if copied is not None and copied != self._native_id:
             yield CopiedFrom(copied)
         yield Seen(
             at,
-            cwd=_text(record, "cwd"),
-            version=_text(record, "version"),
-            entrypoint=_text(record, "entrypoint"),
-            branch=_text(record, "gitBranch"),
+            cwd=text_of(record, "cwd"),
+            version=text_of(record, "version"),
+            entrypoint=text_of(record, "entrypoint"),
+            branch=text_of(record, "gitBranch"),
         )
         if agent != MAIN:
             yield AgentSeen(agent, at)
-        uuid = _text(record, "uuid")
+        uuid = text_of(record, "uuid")
         if uuid is not None and kind in ("user", "assistant", "system"):
-            name = _text(record, "subtype") if kind == "system" else kind
+            name = text_of(record, "subtype") if kind == "system" else kind
             yield Logged(
                 uuid, at, "phase" if kind == "system" else "response", name or kind, agent, size=size
             )
@@ -109,10 +109,10 @@ class Transcript:
         The oldest clients mark an agent's lines, but do not name the agent: there it is named after the line
         that its chain began with.
         """
-        named = _text(record, "agentId") or self._agent
+        named = text_of(record, "agentId") or self._agent
         if named != MAIN or record.get("isSidechain") is not True:
             return named
-        uuid, before = _text(record, "uuid"), _text(record, "parentUuid")
+        uuid, before = text_of(record, "uuid"), text_of(record, "parentUuid")
         first = self._chains.get(before, before) if before is not None else uuid
         if uuid is not None and first is not None:
             self._chains[uuid] = first
@@ -121,7 +121,7 @@ class Transcript:
     # --- what the model said -------------------------------------------------------------------------
 
     def _answered(self, record: Record, message: Record, agent: str, at: datetime) -> Iterator[Fact]:
-        model = _text(message, "model")
+        model = text_of(message, "model")
         if model is not None and model != _SYNTHETIC:
             yield from _used(record, message, model, agent, at)
             if agent == MAIN:
@@ -131,15 +131,15 @@ class Transcript:
         content = message.get("content")
         for block in content if isinstance(content, list) else []:
             if isinstance(block, dict) and block.get("type") == "tool_use":
-                call, name = _text(block, "id"), _text(block, "name") or "unknown"
+                call, name = text_of(block, "id"), text_of(block, "name") or "unknown"
                 if call is None:
                     continue
                 given = block.get("input")
-                server = _text(record, "attributionMcpServer") if name.startswith("mcp__") else None
+                server = text_of(record, "attributionMcpServer") if name.startswith("mcp__") else None
                 yield Called(call, agent, at, kind_of(name, server), server_of(name, server), size_of(given))
                 self._tools[call] = (name, given)
         if record.get("isApiErrorMessage") is True:
-            words = _first_words(content) or _text(record, "error") or "unknown error"
+            words = _first_words(content) or text_of(record, "error") or "unknown error"
             yield AgentEnded(agent, at, Ending.FAILED, Weight.TRANSCRIPT, words[:_EXCERPT])
 
     # --- what it was told ----------------------------------------------------------------------------
@@ -148,7 +148,7 @@ class Transcript:
         content = message.get("content")
         for block in content if isinstance(content, list) else []:
             if isinstance(block, dict) and block.get("type") == "tool_result":
-                call = _text(block, "tool_use_id")
+                call = text_of(block, "tool_use_id")
                 if call is not None:
                     yield from self._returned(record, block, call, agent, at)
 
@@ -168,7 +168,7 @@ class Transcript:
         )
         name, given = self._tools.pop(call, (None, None))
         if isinstance(answer, dict):
-            spawned = _text(answer, "agentId")
+            spawned = text_of(answer, "agentId")
             if spawned is not None:
                 yield from _spawned(answer, spawned, call, agent, given, at)
             if name is not None and lists_todos(name) and outcome is Outcome.OK:
@@ -177,14 +177,14 @@ class Transcript:
 
 def meta_facts(agent: str, meta: Record) -> Iterator[Fact]:
     """Yield what the small file beside an agent's transcript says: the one source that knows its parent."""
-    parent = _text(meta, "parentAgentId")
-    call = _text(meta, "toolUseId")
+    parent = text_of(meta, "parentAgentId")
+    call = text_of(meta, "toolUseId")
     yield AgentSeen(
         agent,
         None,
-        agent_type=_text(meta, "agentType"),
-        task=_text(meta, "description"),
-        model=_text(meta, "model"),
+        agent_type=text_of(meta, "agentType"),
+        task=text_of(meta, "description"),
+        model=text_of(meta, "model"),
         parent=parent if parent is not None or call is None else MAIN,
         call=call,
         weight=Weight.META,
@@ -197,9 +197,9 @@ def _spawned(
     yield AgentSeen(
         spawned,
         None,
-        agent_type=_text(answer, "agentType") or _text(given, "subagent_type"),
-        task=_text(given, "description") or _text(answer, "description"),
-        model=_text(answer, "resolvedModel"),
+        agent_type=text_of(answer, "agentType") or text_of(given, "subagent_type"),
+        task=text_of(given, "description") or text_of(answer, "description"),
+        model=text_of(answer, "resolvedModel"),
         parent=parent,
         call=call,
         weight=Weight.TRANSCRIPT,
@@ -223,28 +223,28 @@ def _outcome(block: Record, record: Record, content: Any, answer: Any) -> Outcom
 
 
 def _used(record: Record, message: Record, model: str, agent: str, at: datetime) -> Iterator[Used]:
-    message_id, usage = _text(message, "id"), message.get("usage")
+    message_id, usage = text_of(message, "id"), message.get("usage")
     if message_id is None or not isinstance(usage, dict):
         return
-    written = _count(usage, "cache_creation_input_tokens")
+    written = count_of(usage, "cache_creation_input_tokens") or 0
     parts = usage.get("cache_creation")
     parts = parts if isinstance(parts, dict) else {}
-    hour = _count(parts, "ephemeral_1h_input_tokens")
-    five = _count(parts, "ephemeral_5m_input_tokens")
+    hour = count_of(parts, "ephemeral_1h_input_tokens") or 0
+    five = count_of(parts, "ephemeral_5m_input_tokens") or 0
     tools = usage.get("server_tool_use")
     yield Used(
         message_id,
         agent,
         at,
         model,
-        input_tokens=_count(usage, "input_tokens"),
-        output_tokens=_count(usage, "output_tokens"),
-        cache_read_tokens=_count(usage, "cache_read_input_tokens"),
+        input_tokens=count_of(usage, "input_tokens") or 0,
+        output_tokens=count_of(usage, "output_tokens") or 0,
+        cache_read_tokens=count_of(usage, "cache_read_input_tokens") or 0,
         # Where nothing says how long it is kept, it is the short time (the client's own rule).
         cache_write_5m_tokens=five if hour or five else written,
         cache_write_1h_tokens=hour,
-        web_searches=_count(tools, "web_search_requests") if isinstance(tools, dict) else 0,
-        request_id=_text(record, "requestId"),
+        web_searches=(count_of(tools, "web_search_requests") or 0) if isinstance(tools, dict) else 0,
+        request_id=text_of(record, "requestId"),
         is_final=message.get("stop_reason") is not None,
     )
 
@@ -257,10 +257,10 @@ def _spent(record: Record) -> Iterator[Spent]:
             yield Spent(
                 model,
                 Decimal(repr(cost)) if isinstance(cost, int | float) else Decimal(0),
-                _count(sums, "inputTokens"),
-                _count(sums, "outputTokens"),
-                _count(sums, "cacheReadInputTokens"),
-                _count(sums, "cacheCreationInputTokens"),
+                count_of(sums, "inputTokens") or 0,
+                count_of(sums, "outputTokens") or 0,
+                count_of(sums, "cacheReadInputTokens") or 0,
+                count_of(sums, "cacheCreationInputTokens") or 0,
             )
 
 
@@ -281,15 +281,3 @@ def _moment(value: Any) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo is not None else None
-
-
-def _text(tree: Any, name: str) -> str | None:
-    value = tree.get(name) if isinstance(tree, dict) else None
-    return value if isinstance(value, str) and value else None
-
-
-def _count(tree: Record, name: str) -> int:
-    value = tree.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _GREATEST:
-        return 0
-    return int(value)

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from sessionlib.journal.facts import Todo
+from sessionlib.journal.trees import count_of, text_of
 
 _MCP = "mcp__"
 _TODO_TOOLS = frozenset({"TaskCreate", "TaskUpdate", "TodoWrite"})
@@ -70,23 +71,24 @@ def todos_of(name: str, given: Any, answer: Any, at: datetime) -> Iterator[Todo]
     answer = answer if isinstance(answer, dict) else {}
     if name == "TaskCreate":
         task = answer.get("task")
-        key = _text(task, "id") if isinstance(task, dict) else None
+        key = _key(task, "id") if isinstance(task, dict) else None
         if key is not None:
-            yield Todo(key, at, _text(given, "subject"), "pending", _text(given, "description"))
+            yield Todo(key, at, text_of(given, "subject"), "pending", text_of(given, "description"))
     elif name == "TaskUpdate":
-        key = _text(given, "taskId")
+        key = _key(given, "taskId")
         if key is not None and answer.get("success") is not False:
-            yield Todo(key, at, _text(given, "subject"), _text(given, "status"), _text(given, "description"))
+            yield Todo(
+                key, at, text_of(given, "subject"), text_of(given, "status"), text_of(given, "description")
+            )
     else:
         items = given.get("todos")
         for item in items if isinstance(items, list) else []:
-            content = _text(item, "content") if isinstance(item, dict) else None
+            content = text_of(item, "content") if isinstance(item, dict) else None
             if content is not None:
-                yield Todo(f"words:{content[:200]}", at, content, _text(item, "status"))
+                yield Todo(f"words:{content[:200]}", at, content, text_of(item, "status"))
 
 
-def _text(tree: Any, name: str) -> str | None:
-    value = tree.get(name) if isinstance(tree, dict) else None
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return value if isinstance(value, str) and value else None
+def _key(tree: Any, name: str) -> str | None:
+    """Return an item's id, which some versions give as a number."""
+    number = count_of(tree, name)
+    return text_of(tree, name) if number is None else str(number)

@@ -1,0 +1,20 @@
+"""Fields of JSON that somebody else has made: of the right shape, or as good as not there."""
+
+from typing import Any
+
+_GREATEST = 2**53
+"""Beyond it JSON's numbers are not exact."""
+
+
+def text_of(tree: Any, name: str) -> str | None:
+    """Return a text that is not empty; None for anything else, and where there is no object at all."""
+    value = tree.get(name) if isinstance(tree, dict) else None
+    return value if isinstance(value, str) and value else None
+
+
+def count_of(tree: Any, name: str) -> int | None:
+    """Return a number of things, a whole one; None for anything else."""
+    value = tree.get(name) if isinstance(tree, dict) else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _GREATEST:
+        return None
+    return int(value)
