@@ -24,6 +24,8 @@ CASES = (
     "coldstart",
     "submit",
     "control",
+    "hook",
+    "transcripts",
 )
 """The modules in `benchmarks` that are cases, in the order of the table."""
 

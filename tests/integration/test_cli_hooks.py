@@ -153,7 +153,7 @@ def test_a_projects_settings_are_those_of_this_machine_at_its_top(ctl: Ctl) -> N
     assert ctl("hooks", "status", NEW, "--project").code == 0
     assert not local.with_name("settings.json").exists()
     said = ctl("hooks", "install", "--project", ctl.code / "nowhere")
-    assert (said.code, "is no folder" in said.err) == (2, True)
+    assert (said.code, "there is no folder" in said.err) == (2, True)
 
 
 def test_the_clients_own_folder_is_heeded(ctl: Ctl) -> None:

@@ -41,9 +41,7 @@ def ahead() -> Iterator[ReadAhead]:
 
 def begin(ahead: ReadAhead, place: Place, wait_until: Wait) -> int:
     """Read as a large import does until the other process is there; return its id."""
-    for _ in range(13):
-        ahead(place, FEW, ())
-    wait_until(lambda: ahead.pid is not None, "the second process", 30)
+    wait_until(lambda: ahead(place, FEW, ()) and ahead.pid is not None, "the second process", 30)
     assert ahead.pid is not None
     return ahead.pid
 

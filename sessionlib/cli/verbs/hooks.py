@@ -150,10 +150,9 @@ def _path(context: Context) -> Path:
 
     folder = context.options.project
     if folder is not None:
-        if not Path(folder).is_dir():
-            raise UsageError(
-                f"{folder} is no folder", hint="name the project's folder, or leave it out for this one"
-            )
+        # Not Path.is_dir, which takes a name that is too long for a surprise.
+        if not os.path.isdir(folder):  # noqa: PTH112
+            raise UsageError(f"there is no folder {folder}", hint="name the project's folder")
         return places.project_settings(Path(folder))
     try:
         return places.user_settings(os.environ)
