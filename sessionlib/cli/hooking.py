@@ -1,15 +1,14 @@
 """The client's settings file: read, changed by us as little as can be, and put in place whole."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
+from sessionlib.cli import placing
 from sessionlib.errors import SessionlibError
 from sessionlib.journal.claude_code.events import Version, parse_version
 from sessionlib.journal.claude_code.settings import BadSettingsError, Settings
@@ -116,23 +115,15 @@ def _content(path: Path) -> str | None:
 
 
 def _replace(path: Path, before: str | None, text: str) -> None:
+    def keep() -> None:
+        if before is not None:
+            shutil.copy2(path, path.with_name(path.name + BACKUP_ENDING))
+        if _content(path) != before:
+            raise SettingsFileError(f"{path} was changed meanwhile", hint="run the command again")
+
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, drawn = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(text.encode("utf-8", "surrogatepass"))
-                file.flush()
-                if before is not None:
-                    os.fchmod(file.fileno(), path.stat().st_mode & 0o777)
-                os.fsync(file.fileno())
-            if before is not None:
-                shutil.copy2(path, path.with_name(path.name + BACKUP_ENDING))
-            if _content(path) != before:
-                raise SettingsFileError(f"{path} was changed meanwhile", hint="run the command again")
-            Path(drawn).replace(path)
-        finally:
-            Path(drawn).unlink(missing_ok=True)
+        mode = None if before is None else path.stat().st_mode & 0o777
+        placing.put(path, text.encode("utf-8", "surrogatepass"), mode=mode, before=keep)
     except OSError as error:
         raise SettingsFileError(f"cannot write {path}: {error.strerror}") from error
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
+from sessionlib.config import Config, DaemonConfig, DatabaseConfig
 from sessionlib.db.engine import Database
 from tests import builders, mirrors, postgres
 from tests.watching import Listener
@@ -58,3 +60,27 @@ def top(tmp_path: Path) -> Path:
 def listener() -> Listener:
     """Remembers what rang."""
     return Listener()
+
+
+@pytest.fixture
+def empty(database_url: str, tmp_path: Path) -> Iterator[Database]:
+    """A database without any schema, once of each kind."""
+    if database_url.startswith("sqlite"):
+        opened = Database(f"sqlite:///{tmp_path / 'empty.db'}")
+    else:
+        opened = Database(database_url)
+        with opened.write() as connection:
+            connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+            connection.exec_driver_sql("CREATE SCHEMA public")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def config(mirror_database: Database, tmp_path: Path) -> Config:
+    """Settings for the test's database, on a host of its own."""
+    url = mirror_database.url.render_as_string(hide_password=False)
+    return Config(
+        database=DatabaseConfig(url=url),
+        daemon=DaemonConfig(state_dir=tmp_path / "state", host_id=UUID(int=1)),
+    )

@@ -6,28 +6,17 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from uuid import UUID
 
 import psycopg
 import pytest
 
-from sessionlib.config import Config, DaemonConfig, DatabaseConfig
+from sessionlib.config import Config
 from sessionlib.db.engine import Database
 from sessionlib.runtime import Runtime
 from tests import builders
 from tests.mirrors import World
 
 SAVES = 500
-
-
-@pytest.fixture
-def config(mirror_database: Database, tmp_path: Path) -> Config:
-    """Settings for the test's database, on a host of its own."""
-    url = mirror_database.url.render_as_string(hide_password=False)
-    return Config(
-        database=DatabaseConfig(url=url),
-        daemon=DaemonConfig(state_dir=tmp_path / "state", host_id=UUID(int=1)),
-    )
 
 
 @pytest.fixture

@@ -1,9 +1,5 @@
 """The indexes of the lists: an older database gets them, and nothing a file may say is too long for them."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 from sqlalchemy import inspect, select
 
 from sessionlib.db import schema, tables
@@ -16,20 +12,6 @@ CLEF = "\N{MUSICAL SYMBOL G CLEF}"
 """Four bytes of UTF-8."""
 
 NEW = {"ix_sessions_recent", "ix_sessions_project_recent", "ix_sessions_mismatched"}
-
-
-@pytest.fixture
-def empty(database_url: str, tmp_path: Path) -> Iterator[Database]:
-    """A database without any schema, once of each kind."""
-    if database_url.startswith("sqlite"):
-        opened = Database(f"sqlite:///{tmp_path / 'empty.db'}")
-    else:
-        opened = Database(database_url)
-        with opened.write() as connection:
-            connection.exec_driver_sql("DROP SCHEMA public CASCADE")
-            connection.exec_driver_sql("CREATE SCHEMA public")
-    yield opened
-    opened.close()
 
 
 def names(database: Database) -> set[str]:

@@ -1,7 +1,6 @@
 """An older database gets the time per phase of all its histories, whatever they are."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -18,20 +17,6 @@ from tests.worlds import hours
 
 PHASES = ("spec", "plan", "build", "complete", "", None)
 STATUSES = ("active", "active", "failed", "complete")
-
-
-@pytest.fixture
-def empty(database_url: str, tmp_path: Path) -> Iterator[Database]:
-    """A database without any schema, once of each kind."""
-    if database_url.startswith("sqlite"):
-        opened = Database(f"sqlite:///{tmp_path / 'empty.db'}")
-    else:
-        opened = Database(database_url)
-        with opened.write() as connection:
-            connection.exec_driver_sql("DROP SCHEMA public CASCADE")
-            connection.exec_driver_sql("CREATE SCHEMA public")
-    yield opened
-    opened.close()
 
 
 def histories(place: worlds.Place, seed: int) -> Iterator[tuple[SessionRow, list[VersionRow]]]:

@@ -11,7 +11,6 @@ import pytest
 
 from sessionlib.config import Config, DaemonConfig, DatabaseConfig
 from sessionlib.db.crud import hosts, projects
-from sessionlib.db.engine import Database
 from sessionlib.errors import StateNotFoundError
 from sessionlib.runtime import Runtime
 from sessionlib.sync.merging import merge_projects
@@ -20,16 +19,6 @@ from tests import builders
 from tests.mirrors import World
 
 Wait = Callable[..., None]
-
-
-@pytest.fixture
-def config(mirror_database: Database, tmp_path: Path) -> Config:
-    """Settings for the test's database, on a host of its own."""
-    url = mirror_database.url.render_as_string(hide_password=False)
-    return Config(
-        database=DatabaseConfig(url=url),
-        daemon=DaemonConfig(state_dir=tmp_path / "state", host_id=UUID(int=1)),
-    )
 
 
 @pytest.fixture

@@ -1,10 +1,9 @@
 """The definition's file: read, compared, written whole, removed. Nothing of others is touched."""
 
 import difflib
-import os
-import tempfile
 from pathlib import Path
 
+from sessionlib.cli import placing
 from sessionlib.cli.service.definitions import is_ours
 from sessionlib.cli.service.runner import ServiceError
 
@@ -44,18 +43,7 @@ def write(path: Path, text: str) -> None:
         ServiceError: The operating system refuses it; what was there is untouched.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, drawn = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(text.encode("utf-8", "surrogateescape"))
-                file.flush()
-                os.fchmod(file.fileno(), 0o644)
-                os.fsync(file.fileno())
-            Path(drawn).replace(path)
-        except BaseException:
-            Path(drawn).unlink(missing_ok=True)
-            raise
+        placing.put(path, text.encode("utf-8", "surrogateescape"), mode=0o644)
     except OSError as error:
         raise _refused("write", path, error) from error
 

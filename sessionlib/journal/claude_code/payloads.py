@@ -13,7 +13,14 @@ from typing import Any
 
 import orjson
 
-from sessionlib.journal.claude_code.tools import kind_of, lists_todos, server_of, size_of, todos_of
+from sessionlib.journal.claude_code.tools import (
+    kind_of,
+    lists_todos,
+    server_of,
+    size_of,
+    spawned_by,
+    todos_of,
+)
 from sessionlib.journal.facts import (
     MAIN,
     AgentEnded,
@@ -165,7 +172,7 @@ def _after_tool(payload: Payload, agent: str, at: datetime) -> Iterator[Fact]:
         duration_ms=count_of(payload, "duration_ms"),
         output_size=size_of(answer),
     )
-    yield from _spawned(payload, call, agent, at)
+    yield from spawned_by(call, agent, payload.get("tool_input"), answer, at, Weight.RESULT)
     if lists_todos(text_of(payload, "tool_name")):
         yield from todos_of(str(payload["tool_name"]), payload.get("tool_input"), answer, at)
 
@@ -260,28 +267,6 @@ def _called(payload: Payload, call: str, agent: str, at: datetime | None) -> Cal
     named = text_of(server, "name") if isinstance(server, dict) else None
     given = payload.get("tool_input")
     return Called(call, agent, at, kind_of(name, named), server_of(name, named), size_of(given))
-
-
-def _spawned(payload: Payload, call: str, parent: str, at: datetime) -> Iterator[Fact]:
-    """Read which agent a call has spawned, and how that went."""
-    answer = payload.get("tool_response")
-    agent = text_of(answer, "agentId") if isinstance(answer, dict) else None
-    if agent is None or not isinstance(answer, dict):
-        return
-    given = payload.get("tool_input")
-    task = text_of(given, "description") if isinstance(given, dict) else None
-    yield AgentSeen(
-        agent,
-        None,
-        agent_type=text_of(answer, "agentType"),
-        task=task,
-        model=text_of(answer, "resolvedModel"),
-        parent=parent,
-        call=call,
-        weight=Weight.RESULT,
-    )
-    if answer.get("status") == "completed":
-        yield AgentEnded(agent, at, Ending.COMPLETE, Weight.RESULT)
 
 
 # --- keys --------------------------------------------------------------------------------------------

@@ -10,7 +10,14 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sessionlib.journal.claude_code.tools import kind_of, lists_todos, server_of, size_of, todos_of
+from sessionlib.journal.claude_code.tools import (
+    kind_of,
+    lists_todos,
+    server_of,
+    size_of,
+    spawned_by,
+    todos_of,
+)
 from sessionlib.journal.facts import (
     MAIN,
     AgentEnded,
@@ -167,12 +174,9 @@ class Transcript:
             error=words[:_EXCERPT] if words and outcome is not Outcome.OK else None,
         )
         name, given = self._tools.pop(call, (None, None))
-        if isinstance(answer, dict):
-            spawned = text_of(answer, "agentId")
-            if spawned is not None:
-                yield from _spawned(answer, spawned, call, agent, given, at)
-            if name is not None and lists_todos(name) and outcome is Outcome.OK:
-                yield from todos_of(name, given, answer, at)
+        yield from spawned_by(call, agent, given, answer, at, Weight.TRANSCRIPT)
+        if name is not None and lists_todos(name) and isinstance(answer, dict) and outcome is Outcome.OK:
+            yield from todos_of(name, given, answer, at)
 
 
 def meta_facts(agent: str, meta: Record) -> Iterator[Fact]:
@@ -189,23 +193,6 @@ def meta_facts(agent: str, meta: Record) -> Iterator[Fact]:
         call=call,
         weight=Weight.META,
     )
-
-
-def _spawned(
-    answer: Record, spawned: str, call: str, parent: str, given: Any, at: datetime
-) -> Iterator[Fact]:
-    yield AgentSeen(
-        spawned,
-        None,
-        agent_type=text_of(answer, "agentType") or text_of(given, "subagent_type"),
-        task=text_of(given, "description") or text_of(answer, "description"),
-        model=text_of(answer, "resolvedModel"),
-        parent=parent,
-        call=call,
-        weight=Weight.TRANSCRIPT,
-    )
-    if answer.get("status") == "completed":
-        yield AgentEnded(spawned, at, Ending.COMPLETE, Weight.RESULT)
 
 
 def _outcome(block: Record, record: Record, content: Any, answer: Any) -> Outcome:

@@ -6,11 +6,11 @@ from typing import Any
 
 import orjson
 
-from sessionlib.journal.facts import Todo
+from sessionlib.journal.facts import AgentEnded, AgentSeen, Ending, Todo, Weight
 from sessionlib.journal.trees import count_of, text_of
 
 _MCP = "mcp__"
-_TODO_TOOLS = frozenset({"TaskCreate", "TaskUpdate", "TodoWrite"})
+_LIST_TOOLS = frozenset({"TaskCreate", "TaskUpdate", "TodoWrite"})
 _NAMES = {"Task": "Agent"}
 """Tools that were renamed, by their old name."""
 
@@ -59,7 +59,7 @@ def size_of(value: Any) -> int | None:
 
 def lists_todos(name: str | None) -> bool:
     """Tell whether a tool keeps the agent's own list."""
-    return name in _TODO_TOOLS
+    return name in _LIST_TOOLS
 
 
 def todos_of(name: str, given: Any, answer: Any, at: datetime) -> Iterator[Todo]:
@@ -86,6 +86,36 @@ def todos_of(name: str, given: Any, answer: Any, at: datetime) -> Iterator[Todo]
             content = text_of(item, "content") if isinstance(item, dict) else None
             if content is not None:
                 yield Todo(f"words:{content[:200]}", at, content, text_of(item, "status"))
+
+
+def spawned_by(
+    call: str, parent: str, given: Any, answer: Any, at: datetime, weight: Weight
+) -> Iterator[AgentSeen | AgentEnded]:
+    """Yield which agent a call has spawned, and how that went; nothing for a call that has spawned none.
+
+    Args:
+        call: The call's id.
+        parent: The agent that called.
+        given: The call's input.
+        answer: Its structured answer.
+        at: When it returned.
+        weight: How far what told of it is to be believed.
+    """
+    agent = text_of(answer, "agentId")
+    if agent is None:
+        return
+    yield AgentSeen(
+        agent,
+        None,
+        agent_type=text_of(answer, "agentType") or text_of(given, "subagent_type"),
+        task=text_of(given, "description") or text_of(answer, "description"),
+        model=text_of(answer, "resolvedModel"),
+        parent=parent,
+        call=call,
+        weight=weight,
+    )
+    if text_of(answer, "status") == "completed":
+        yield AgentEnded(agent, at, Ending.COMPLETE, Weight.RESULT)
 
 
 def _key(tree: Any, name: str) -> str | None:
