@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from sessionlib.journal.claude_code.events import Version
 
 _DESCRIPTION = """\
-Let Claude Code tell what its agents do: its hooks copy what they are told into a spool, from which sessiond
-takes it. What else stands in its settings stays as it is.
+Let Claude Code tell what its agents do: its hooks copy what they are told into a spool below the state
+folder. What else stands in its settings stays as it is. This version only keeps what it is told, within
+bounds; a later one reads it.
 """
 
 
