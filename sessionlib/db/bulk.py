@@ -6,7 +6,7 @@ parameter (``jsonb_to_recordset``): measured within a tenth of binary arrays on 
 prepare in Python. The SQL is built once per table from its definition.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from itertools import chain
@@ -19,7 +19,7 @@ from sqlalchemy.types import JSON
 
 from sessionlib.db import encoding
 from sessionlib.db.encoding import Row, columns_of, names_of
-from sessionlib.db.types import Guid, UtcTime, decode_time
+from sessionlib.db.types import Guid, Money, UtcTime, decode_money, decode_time
 
 _SIZES = (64, 8)
 """Rows a statement on SQLite, the largest first; what is left over goes row by row."""
@@ -69,6 +69,23 @@ def upsert(
         RowRejectedError: A value that neither database can hold.
     """
     _run(connection, table, rows, _conflict(table, keep, postgres=_is_postgres(connection)))
+
+
+def upsert_where(
+    connection: Connection, table: Table, rows: Sequence[Row], changing: Sequence[str], better: str
+) -> None:
+    """Insert the rows, or change some columns of those whose key exists where the new ones are better.
+
+    Args:
+        connection: Inside `Database.write`.
+        table: Whose columns, in order, the rows' values are.
+        rows: No key twice.
+        changing: The columns that are changed.
+        better: An SQL condition that compares ``excluded`` with the table's own columns.
+    """
+    sets = ", ".join(f"{name} = excluded.{name}" for name in changing)
+    conflict = f" ON CONFLICT ({', '.join(_keys(table))}) DO UPDATE SET {sets} WHERE {better}"
+    _run(connection, table, rows, conflict)
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Row] | Encoded) -> None:
@@ -123,6 +140,22 @@ def _prune_groups(
         yield prefix, last, rest
 
 
+def lock_ids(connection: Connection, ids: Iterable[UUID]) -> None:
+    """Take PostgreSQL's advisory locks on ids until the end of the transaction, in an order all share.
+
+    On SQLite the transaction holds the only write lock already.
+    """
+    if not _is_postgres(connection):
+        return
+    keys = sorted(int.from_bytes(one.bytes[:8], signed=True) for one in set(ids))
+    # unnest in an ordered subquery with OFFSET 0 keeps the planner from taking the locks in another order.
+    run(
+        connection,
+        "SELECT count(pg_advisory_xact_lock(k)) FROM (SELECT k FROM unnest(%s::bigint[]) AS u(k) OFFSET 0) s",
+        array_text(keys),
+    )
+
+
 def run(connection: Connection, sql: str, *parameters: Any) -> None:
     """Run one statement in the driver's own spelling, without asking for its rows."""
     with _cursor(connection) as cursor:
@@ -147,16 +180,57 @@ def ask_among(connection: Connection, sql: str, project_id: UUID, ids: Iterable[
     return cursor
 
 
+def rows_among(
+    connection: Connection,
+    table: Table,
+    fixed: Mapping[str, Any],
+    column: str,
+    values: Collection[Any],
+) -> list[Row]:
+    """Return whole rows whose `column` is one of some texts or ids, and other columns as given; JSON is read.
+
+    Args:
+        connection: An open transaction.
+        table: Whose rows.
+        fixed: Values of other columns.
+        column: Of text or ids.
+        values: None twice.
+    """
+    if not values:
+        return []
+    postgres = _is_postgres(connection)
+    mark = "%s" if postgres else "?"
+    names = ", ".join(names_of(table))
+    others = "".join(f"{name} = {mark} AND " for name in fixed)
+    kind = _postgres_type(table.c[column])
+    among = f"= ANY(%s::{kind}[])" if postgres else "IN (SELECT value FROM json_each(?))"
+    cursor = connection.connection.cursor()
+    if postgres:
+        given: list[Any] = [*fixed.values(), list(values)]
+    else:
+        given = [*map(encoding.sqlite_value, fixed.values()), orjson.dumps(list(values)).decode()]
+    cursor.execute(f"SELECT {names} FROM {table.name} WHERE {others}{column} {among}", given)
+    return fetch(connection, cursor, columns_of(table))
+
+
 def fetch(connection: Connection, cursor: Any, columns: Sequence[Column[Any]]) -> list[Row]:
     """Return a cursor's rows with ids and times read, and close it; columns beyond the given are left."""
     rows: list[Row] = cursor.fetchall()
     cursor.close()
     if _is_postgres(connection):
         return rows
+    kinds: tuple[tuple[type[Any], Callable[[Any], Any]], ...] = (
+        (Guid, UUID),
+        (UtcTime, decode_time),
+        (Money, decode_money),
+        (JSON, orjson.loads),
+        (Boolean, bool),
+    )
     readers = [
-        (index, UUID if isinstance(column.type, Guid) else decode_time)
+        (index, reader)
         for index, column in enumerate(columns)
-        if isinstance(column.type, Guid | UtcTime)
+        for kind, reader in kinds
+        if isinstance(column.type, kind)
     ]
     return [_read_row(row, readers) for row in rows]
 
@@ -228,6 +302,7 @@ def _postgres_type(column: Column[Any]) -> str:
         (Integer, "integer"),
         (Boolean, "boolean"),
         (JSON, "jsonb"),
+        (Money, "numeric"),
     )
     return next((name for kind, name in kinds if isinstance(column.type, kind)), "text")
 

@@ -5,6 +5,7 @@ Values are turned a column at a time: which turn a value needs is a question of 
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from decimal import Decimal
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -13,7 +14,7 @@ import orjson
 from sqlalchemy import Column, Table
 from sqlalchemy.types import JSON, String
 
-from sessionlib.db.types import Guid, UtcTime, encode_time
+from sessionlib.db.types import Guid, Money, UtcTime, encode_money, encode_time
 from sessionlib.errors import RowRejectedError
 
 Row = tuple[Any, ...]
@@ -70,10 +71,17 @@ def json_rows(names: Sequence[str], rows: Sequence[Row], json_places: Sequence[i
             if record[name] is not None:
                 record[name] = orjson.Fragment(record[name])
     try:
-        return orjson.dumps(records).decode()
+        # A number in quotes is one to PostgreSQL, and keeps all its digits.
+        return orjson.dumps(records, default=_as_digits).decode()
     except TypeError as error:
         # An integer over 64 bit or a lone surrogate.
         raise RowRejectedError(f"the database cannot hold a value: {error}") from error
+
+
+def _as_digits(value: Any) -> str:
+    if isinstance(value, Decimal):
+        return str(value)
+    raise TypeError(type(value).__name__)
 
 
 def sqlite_value(value: Any) -> Any:
@@ -82,6 +90,8 @@ def sqlite_value(value: Any) -> Any:
         return _texts([value])[0]
     if isinstance(value, UUID):
         return str(value)
+    if isinstance(value, Decimal):
+        return encode_money(value)
     return encode_time(value) if isinstance(value, datetime) else value
 
 
@@ -96,6 +106,7 @@ def _turns(table: Table) -> tuple[tuple[int, _Turn], ...]:
     kinds: tuple[tuple[type[Any], _Turn], ...] = (
         (Guid, _as_text(str)),
         (UtcTime, _as_text(encode_time)),
+        (Money, _amounts),
         (String, _texts),
     )
     found = enumerate(columns_of(table))
@@ -126,6 +137,10 @@ def _as_text(write: Callable[[Any], str]) -> _Turn:
         return texts
 
     return turn
+
+
+def _amounts(values: Sequence[Decimal | None]) -> list[float | None]:
+    return [None if value is None else encode_money(value) for value in values]
 
 
 def _texts(values: Sequence[str | None]) -> Sequence[str | None]:

@@ -47,7 +47,7 @@ CARRIED = frozenset(
 """Tables whose rows a merge keeps; a test compares them with all that belong to a project."""
 
 
-def _from_select(connection: Connection, table: Table, names: Sequence[str], chosen: Any) -> None:
+def copy_chosen(connection: Connection, table: Table, names: Sequence[str], chosen: Any) -> None:
     """Insert the chosen rows, but those whose key is there."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     connection.execute(dialect.insert(table).from_select(list(names), chosen).on_conflict_do_nothing())
@@ -58,7 +58,7 @@ def copy_documents(connection: Connection, source: UUID, target: UUID) -> None:
     table = tables.documents
     names = [column.name for column in table.columns]
     picked = [literal(target, Guid()) if name == "project_id" else table.c[name] for name in names]
-    _from_select(connection, table, names, select(*picked).where(table.c.project_id == source))
+    copy_chosen(connection, table, names, select(*picked).where(table.c.project_id == source))
 
 
 def copy_workspaces(connection: Connection, source: UUID, target: UUID) -> dict[UUID, UUID]:
@@ -164,7 +164,7 @@ def _copy_parts(
         .join(new, (new.c.root == old.c.root) & (new.c.slug == old.c.slug))
         .where(part.c.project_id == source, new.c.project_id == target, old.c.session_id.in_(olds))
     )
-    _from_select(connection, part, names, chosen)
+    copy_chosen(connection, part, names, chosen)
 
 
 def see_first(connection: Connection, project_id: UUID, session_id: UUID, first_seen_at: datetime) -> None:

@@ -89,15 +89,7 @@ def lock_sessions(connection: Connection, session_ids: Iterable[UUID]) -> None:
     On SQLite the transaction holds the only write lock already. On PostgreSQL these are advisory locks on
     the first 64 bits of the session's id: the lock is on the session, not on any copy's row.
     """
-    if connection.dialect.name != "postgresql":
-        return
-    keys = sorted(int.from_bytes(session_id.bytes[:8], signed=True) for session_id in set(session_ids))
-    # unnest in an ordered subquery with OFFSET 0 keeps the planner from taking the locks in another order.
-    bulk.run(
-        connection,
-        "SELECT count(pg_advisory_xact_lock(k)) FROM (SELECT k FROM unnest(%s::bigint[]) AS u(k) OFFSET 0) s",
-        bulk.array_text(keys),
-    )
+    bulk.lock_ids(connection, session_ids)
 
 
 class Held(NamedTuple):

@@ -1,11 +1,12 @@
 """Column types that mean the same on SQLite and PostgreSQL."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import JSON, TIMESTAMP, Dialect, Text, TypeDecorator, Uuid
+from sqlalchemy import JSON, TIMESTAMP, Dialect, Numeric, Text, TypeDecorator, Uuid
 from sqlalchemy.types import TypeEngine
 from typing_extensions import override
 
@@ -98,3 +99,39 @@ class Guid(TypeDecorator[UUID]):
         if value is None or isinstance(value, UUID):
             return value
         return UUID(value)
+
+
+MONEY_PLACES = 9
+"""Digits after the point of an amount: what one token of the cheapest models costs is still exact."""
+
+
+def encode_money(amount: Decimal) -> float:
+    """Return the number that SQLite, which knows no decimal ones, stores."""
+    return float(amount)
+
+
+def decode_money(amount: float | Decimal) -> Decimal:
+    """Return the amount that was stored, or the sum of such, without the noise of binary fractions."""
+    exact = amount if isinstance(amount, Decimal) else Decimal(repr(amount))
+    return round(exact, MONEY_PLACES).normalize() + Decimal(0)
+
+
+class Money(TypeDecorator[Decimal]):
+    """US dollars: NUMERIC(18, 9) on PostgreSQL; on SQLite a number, exact to those digits below a million."""
+
+    impl = Text
+    cache_ok = True
+
+    @override
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(Numeric(18, MONEY_PLACES))
+        return dialect.type_descriptor(Numeric(18, MONEY_PLACES, asdecimal=False))
+
+    @override
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
+        return value if value is None or dialect.name == "postgresql" else encode_money(value)
+
+    @override
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> Decimal | None:
+        return None if value is None else decode_money(value)

@@ -61,6 +61,7 @@ class Seen:
         identity: The identity that the environment named.
         session: The workflow session that the environment named.
         is_child: True when another conversation's process started this one.
+        is_work: False for what happens when nobody works: a start, an end, a notification.
     """
 
     at: datetime
@@ -75,6 +76,7 @@ class Seen:
     identity: str | None = None
     session: str | None = None
     is_child: bool = False
+    is_work: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +97,10 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Titled:
-    """The conversation was given a title."""
+    """The conversation was given a title; the latest counts."""
 
     title: str
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,17 @@ class AgentEnded:
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """An agent called a tool; `server` is None for a tool of the client itself."""
+    """An agent called a tool.
+
+    Attributes:
+        call: The call's native id.
+        agent: Who called.
+        at: When; None where only its end was seen.
+        name: The tool's name, without its server's.
+        server: The MCP server; None for a tool of the client itself.
+        input_size: Bytes.
+        weight: How far name and server are to be believed: some sources only know them joined into one.
+    """
 
     call: str
     agent: str
@@ -155,6 +168,7 @@ class Called:
     name: str
     server: str | None = None
     input_size: int | None = None
+    weight: Weight = Weight.INFERRED
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +209,13 @@ class Used:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """A client's own ledger of one conversation and model, cumulative over its resumptions."""
+    """A client's own ledger of one conversation and model, cumulative over its resumptions.
+
+    `as_of` is the time of the last event that it covers; None where that is not known.
+    """
 
     model: str
+    as_of: datetime | None
     cost_usd: Decimal
     input_tokens: int
     output_tokens: int
@@ -225,6 +243,7 @@ class Logged:
         at: When; the earliest counts.
         kind: ``hook``, ``response`` or ``phase``.
         name: What happened, in the client's words.
+        detail: More of it in a word: why a conversation started or ended, which tool it is about.
         agent: Native id of the agent.
         call: The tool call it belongs to.
         size: Of its body, in bytes.
@@ -237,6 +256,7 @@ class Logged:
     kind: str
     name: str
     agent: str = MAIN
+    detail: str | None = None
     call: str | None = None
     size: int = 0
     digest: str | None = None

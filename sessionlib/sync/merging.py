@@ -13,7 +13,7 @@ from uuid import UUID, uuid5
 
 from sqlalchemy import Connection
 
-from sessionlib.db import moving, store
+from sessionlib.db import execution, moving, moving_execution, store
 from sessionlib.db.crud import projects
 from sessionlib.db.engine import Database
 from sessionlib.db.rows import VersionRow
@@ -75,6 +75,7 @@ class _Merge:
         theirs = moving.sessions(connection, self._from)
         ids = {row.session_id: self._new_id(row.root, row.slug) for row in copies}
         ids |= {row[0]: self._new_id(*key) for key, row in theirs.items()}
+        execution.lock_projects(connection, [self._from, self._to])
         store.lock_sessions(connection, [*ids, *ids.values()])
         moving.copy_documents(connection, self._from, self._to)
         moved = moving.copy_workspaces(connection, self._from, self._to)
@@ -89,6 +90,7 @@ class _Merge:
             self._join_histories(move, first_seen_at)
         aliases = self._take_names()
         moving.copy_findings(connection, self._from, self._to, moved)
+        moving_execution.copy_execution(connection, self._from, self._to, moved)
         projects.remove(connection, self._from)
         return Merged(len(moved), len(moves), len(shared), aliases)
 

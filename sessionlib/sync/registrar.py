@@ -165,7 +165,7 @@ class Registrar:
         folder = folder_at(self._host.host_id, real, find_checkout(real), explicit=True)
         with self._database.write() as connection:
             hosts.ensure(connection, self._host.host_id, self._host.name)
-            workspace = self._workspace(connection, folder)
+            workspace = self.adopt(connection, folder)
             workspace = workspaces.change(
                 connection, workspace.workspace_id, WorkspaceUpdate(registered=True)
             )
@@ -185,7 +185,7 @@ class Registrar:
             above = [stored_name(str(path)) for path in (real, *real.parents)]
             known = workspaces.paths_among(connection, self._host.host_id, above)
             folder = owner_of(self._host.host_id, real, lambda path: stored_name(str(path)) in known)
-            workspace = self._workspace(connection, folder)
+            workspace = self.adopt(connection, folder)
             root = root_in(folder, real)
             place = Place(workspace.project_id, workspace.workspace_id, folder.path, root, real)
             # Of a root that is known, the reconcile compares the identity: it tells an unmounted disk.
@@ -196,7 +196,12 @@ class Registrar:
                 )
         return place
 
-    def _workspace(self, connection: Connection, folder: Folder) -> Workspace:
+    def adopt(self, connection: Connection, folder: Folder) -> Workspace:
+        """Return the workspace that a folder is, registering it and its project if they are new.
+
+        Raises:
+            StateNotFoundError: The folder has gone meanwhile.
+        """
         text = stored_name(str(folder.path))
         known = workspaces.alike(connection, self._host.host_id, text, folder.dev, folder.inode)
         here = next((workspace for workspace in known if workspace.path == text), None)

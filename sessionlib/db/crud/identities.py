@@ -45,6 +45,12 @@ def get(connection: Connection, identity_id: UUID) -> Identity:
     return Identity.model_validate(row)
 
 
+def listed(connection: Connection) -> list[Identity]:
+    """Return all identities by name."""
+    rows = connection.execute(select(identities).order_by(identities.c.name))
+    return [Identity.model_validate(row) for row in rows]
+
+
 def by_name(connection: Connection, name: str) -> Identity | None:
     """Return the identity of that name, whatever its case, or None."""
     rows = connection.execute(select(identities.c.name, identities.c.identity_id))

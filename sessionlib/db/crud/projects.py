@@ -141,8 +141,8 @@ def change(connection: Connection, project_id: UUID, change: ProjectUpdate) -> P
 
 def remove(connection: Connection, project_id: UUID) -> None:
     """Delete a project with its workspaces, its mirror rows and its history; its files are untouched."""
-    # The session rows name workspaces and documents without a cascade, so they go first.
-    for table in ("sessions", "session_files"):
+    # These name workspaces and documents without a cascade, so they go first.
+    for table in ("conversations", "sessions", "session_files"):
         connection.execute(
             delete(projects.metadata.tables[table]).where(
                 projects.metadata.tables[table].c.project_id == project_id

@@ -66,6 +66,26 @@ def classify(path: Path, projects: Path) -> TranscriptFile | None:
     return TranscriptFile(path, between[0], agent[1], is_meta) if agent is not None and is_below else None
 
 
+def meta_of(transcript: Path) -> Path:
+    """Return the path of the small file beside an agent's transcript."""
+    return transcript.with_name(transcript.name.removesuffix(_TRANSCRIPT) + _META)
+
+
+def transcript_of(meta: Path) -> Path:
+    """Return the path of the transcript that a small file lies beside."""
+    return meta.with_name(meta.name.removesuffix(_META) + _TRANSCRIPT)
+
+
+def own_of(transcript: Path, native_id: str) -> Path:
+    """Return the path of a conversation's own transcript, from that of any of its transcripts."""
+    folder = transcript.parent
+    while folder.name != native_id and folder != folder.parent:
+        folder = folder.parent
+    # Those of older clients lie side by side.
+    above = transcript.parent if folder == folder.parent else folder.parent
+    return above / f"{native_id}{_TRANSCRIPT}"
+
+
 def walk(projects: Path) -> Iterator[TranscriptFile]:
     """Yield all transcripts, those of one conversation together: its own before its agents'.
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from sessionlib.journal.adapter import BadPayloadError
 from sessionlib.journal.claude_code.tools import (
     kind_of,
     lists_todos,
@@ -44,8 +45,10 @@ _BUCKET = 2
 """Seconds within which two equal payloads without an id of their own are one event, delivered twice."""
 
 _LONGEST_ID = 200
-_EXCERPT = 500
+_EXCERPT = 4000
 """Characters of an error's text that are kept."""
+
+_NO_WORK = frozenset({"SessionStart", "SessionEnd", "Notification", "Stop", "StopFailure", "SubagentStop"})
 
 _NAMES = (
     *("session_id", "hook_event_name", "agent_id", "agent_type", "tool_use_id", "tool_name"),
@@ -54,10 +57,6 @@ _NAMES = (
 _SCALAR = re.compile(r'"(%s)"\s*:\s*"((?:[^"\\]|\\.)*)"'.replace("%s", "|".join(_NAMES)).encode())
 
 Payload = dict[str, Any]
-
-
-class BadPayloadError(ValueError):
-    """A delivery that says nothing about any conversation."""
 
 
 def conversation_of(delivery: Delivery) -> tuple[str, Payload]:
@@ -94,14 +93,14 @@ def _small_fields(body: bytes) -> Payload:
     return payload
 
 
-def facts_of(delivery: Delivery, payload: Payload) -> Iterator[Fact]:
-    """Yield what a payload says."""
+def facts_of(delivery: Delivery, payload: Payload, *, bodies: bool = False) -> Iterator[Fact]:
+    """Yield what a payload says; its event with the whole text only if `bodies` are wanted."""
     event = text_of(payload, "hook_event_name") or delivery.event or "unknown"
     agent = text_of(payload, "agent_id") or MAIN
     at = delivery.at
     if _is_ghost(event, payload):
         return
-    yield _seen(delivery, payload)
+    yield _seen(delivery, payload, is_work=event not in _NO_WORK)
     if agent != MAIN:
         yield AgentSeen(agent, at, agent_type=text_of(payload, "agent_type"))
     yield Logged(
@@ -110,16 +109,18 @@ def facts_of(delivery: Delivery, payload: Payload) -> Iterator[Fact]:
         kind="hook",
         name=event,
         agent=agent,
+        detail=_detail(payload),
         call=text_of(payload, "tool_use_id"),
         size=delivery.size,
         digest=hashlib.sha256(delivery.body).hexdigest()[:16],
+        body=delivery.body.decode("utf-8", "replace") if bodies else None,
     )
     more = _EVENTS.get(event)
     if more is not None:
         yield from more(payload, agent, at)
 
 
-def _seen(delivery: Delivery, payload: Payload) -> Seen:
+def _seen(delivery: Delivery, payload: Payload, *, is_work: bool) -> Seen:
     context = delivery.context
     pid = context.get("CLAUDE_PID", "")
     return Seen(
@@ -132,12 +133,21 @@ def _seen(delivery: Delivery, payload: Payload) -> Seen:
         pid=int(pid) if pid.isdigit() else None,
         identity=context.get("SESSIOND_IDENTITY"),
         session=context.get("SESSIOND_SESSION"),
+        is_work=is_work,
     )
 
 
+def _detail(payload: Payload) -> str | None:
+    names = ("tool_name", "source", "reason", "trigger", "agent_type", "notification_type", "task_subject")
+    return next((word for name in names if (word := text_of(payload, name)) is not None), None)
+
+
 def _is_ghost(event: str, payload: Payload) -> bool:
-    """Tell whether this is the end of an agent that never was: compaction makes such, without a kind."""
-    return event == "SubagentStop" and not payload.get("agent_type")
+    """Tell whether this is the end of an agent that never was: compaction makes such, of an empty kind.
+
+    Clients before 2.1.69 say no kind of any agent that ends.
+    """
+    return event == "SubagentStop" and "agent_type" in payload and not payload["agent_type"]
 
 
 # --- what each event adds ----------------------------------------------------------------------------
@@ -265,8 +275,15 @@ def _called(payload: Payload, call: str, agent: str, at: datetime | None) -> Cal
     name = text_of(payload, "tool_name") or "unknown"
     server = payload.get("mcp_server")
     named = text_of(server, "name") if isinstance(server, dict) else None
-    given = payload.get("tool_input")
-    return Called(call, agent, at, kind_of(name, named), server_of(name, named), size_of(given))
+    return Called(
+        call,
+        agent,
+        at,
+        kind_of(name, named),
+        server_of(name, named),
+        size_of(payload.get("tool_input")),
+        Weight.INFERRED if named is None else Weight.RESULT,
+    )
 
 
 # --- keys --------------------------------------------------------------------------------------------

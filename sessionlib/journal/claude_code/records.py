@@ -5,7 +5,7 @@ clients write an agent's lines into the main file. So nothing here counts lines:
 about.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -16,6 +16,7 @@ from sessionlib.journal.claude_code.tools import (
     server_of,
     size_of,
     spawned_by,
+    spawns,
     todos_of,
 )
 from sessionlib.journal.facts import (
@@ -40,7 +41,10 @@ from sessionlib.journal.trees import count_of, text_of
 _MESSAGES = frozenset({"user", "assistant", "system", "attachment"})
 _NOT_READ = frozenset({"api-request", "api-request-blob", "api-request-shape"})
 _SYNTHETIC = "<synthetic>"
-_EXCERPT = 500
+_EXCERPT = 4000
+_KEPT = 500
+"""Entries of each kind in a state: calls that have not returned, lines of agents without a name."""
+_LARGEST_INPUT = 64 * 1024
 _LONGEST_TIME = 40
 _DENIALS = (
     "Claude requested permissions to ",
@@ -55,39 +59,80 @@ Record = dict[str, Any]
 class Transcript:
     """Reads the lines of one transcript file, in order, into facts.
 
+    What a line means can depend on lines before it; what must be kept of those, to go on in another process,
+    is its `state`.
+
     Args:
         native_id: The conversation that the file belongs to.
         agent: The agent whose file it is; MAIN for the conversation's own.
+        state: What an earlier reader of the file left; None at its beginning.
     """
 
-    def __init__(self, native_id: str, agent: str = MAIN) -> None:
+    def __init__(self, native_id: str, agent: str = MAIN, state: Mapping[str, Any] | None = None) -> None:
         self._native_id = native_id
         self._agent = agent
-        self._chains: dict[str, str] = {}
-        self._tools: dict[str, tuple[str, Any]] = {}
+        kept = state or {}
+        self._at = _moment(kept.get("at"))
+        self._chains: dict[str, str] = dict(kept.get("chains", {}))
+        self._tools: dict[str, tuple[str, Any]] = {
+            call: (name, given) for call, (name, given) in kept.get("calls", {}).items()
+        }
+        self._copied: dict[str, None] = dict.fromkeys(kept.get("copied", ()))
 
-    def facts_of(self, record: Record, size: int) -> Iterator[Fact]:
-        """Yield what one line says; nothing for a line that says nothing to us."""
+    def state(self) -> dict[str, Any]:
+        """Return what the next reader must know, as JSON values; a few hundred bytes mostly."""
+        kept: dict[str, Any] = {} if self._at is None else {"at": self._at.isoformat()}
+        parts = {"calls": dict(self._tools), "chains": dict(self._chains), "copied": list(self._copied)}
+        return kept | {name: part for name, part in parts.items() if part}
+
+    def facts_of(self, record: Record, size: int, body: str | None = None) -> Iterator[Fact]:
+        """Yield what one line says; nothing for a line that says nothing to us.
+
+        Args:
+            record: The line.
+            size: Its length in bytes.
+            body: Its text, if its event is to have it.
+        """
         kind = text_of(record, "type")
         if kind in _NOT_READ:
             return
         if kind == "cost-state":
-            yield from _spent(record)
+            yield from _spent(record, self._at)
             return
         if kind == "custom-title":
             title = text_of(record, "customTitle")
             if title is not None:
-                yield Titled(title)
+                yield Titled(title, self._at)
             return
         at = _moment(record.get("timestamp"))
         if kind is None or kind not in _MESSAGES or at is None:
             return
-        yield from self._message(record, kind, self._agent_of(record), at, size)
-
-    def _message(self, record: Record, kind: str, agent: str, at: datetime, size: int) -> Iterator[Fact]:
         copied = text_of(record, "requestSessionId")
         if copied is not None and copied != self._native_id:
+            # What it says was said, and is counted, in the other conversation.
+            self._note_copied(record)
             yield CopiedFrom(copied)
+            return
+        if self._at is None or at > self._at:
+            self._at = at
+        agent = self._agent_of(record)
+        uuid = text_of(record, "uuid")
+        if uuid is not None and kind in ("user", "assistant", "system"):
+            name = text_of(record, "subtype") if kind == "system" else kind
+            category = "phase" if kind == "system" else "response"
+            yield Logged(uuid, at, category, name or kind, agent, size=size, body=body)
+        yield from self._message(record, kind, agent, at)
+
+    def _note_copied(self, record: Record) -> None:
+        """Remember the calls of a copied line: their results, copied too, are not marked."""
+        message = record.get("message")
+        content = message.get("content") if isinstance(message, dict) else None
+        for block in content if isinstance(content, list) else []:
+            call = text_of(block, "id")
+            if call is not None:
+                _keep(self._copied, call, None)
+
+    def _message(self, record: Record, kind: str, agent: str, at: datetime) -> Iterator[Fact]:
         yield Seen(
             at,
             cwd=text_of(record, "cwd"),
@@ -97,12 +142,6 @@ class Transcript:
         )
         if agent != MAIN:
             yield AgentSeen(agent, at)
-        uuid = text_of(record, "uuid")
-        if uuid is not None and kind in ("user", "assistant", "system"):
-            name = text_of(record, "subtype") if kind == "system" else kind
-            yield Logged(
-                uuid, at, "phase" if kind == "system" else "response", name or kind, agent, size=size
-            )
         message = record.get("message")
         if isinstance(message, dict):
             if kind == "assistant":
@@ -122,7 +161,7 @@ class Transcript:
         uuid, before = text_of(record, "uuid"), text_of(record, "parentUuid")
         first = self._chains.get(before, before) if before is not None else uuid
         if uuid is not None and first is not None:
-            self._chains[uuid] = first
+            _keep(self._chains, uuid, first)
         return f"chain:{first}" if first is not None else MAIN
 
     # --- what the model said -------------------------------------------------------------------------
@@ -143,11 +182,22 @@ class Transcript:
                     continue
                 given = block.get("input")
                 server = text_of(record, "attributionMcpServer") if name.startswith("mcp__") else None
-                yield Called(call, agent, at, kind_of(name, server), server_of(name, server), size_of(given))
-                self._tools[call] = (name, given)
+                weight = Weight.INFERRED if server is None else Weight.TRANSCRIPT
+                yield Called(
+                    call, agent, at, kind_of(name, server), server_of(name, server), size_of(given), weight
+                )
+                self._keep_call(call, name, given)
         if record.get("isApiErrorMessage") is True:
             words = _first_words(content) or text_of(record, "error") or "unknown error"
             yield AgentEnded(agent, at, Ending.FAILED, Weight.TRANSCRIPT, words[:_EXCERPT])
+
+    def _keep_call(self, call: str, name: str, given: Any) -> None:
+        """Keep the input of a call whose result will be read together with it."""
+        if spawns(name) and isinstance(given, dict):
+            given = {key: text_of(given, key) for key in ("description", "subagent_type")}
+        elif not lists_todos(name) or (size_of(given) or 0) > _LARGEST_INPUT:
+            return
+        _keep(self._tools, call, (name, given))
 
     # --- what it was told ----------------------------------------------------------------------------
 
@@ -156,7 +206,7 @@ class Transcript:
         for block in content if isinstance(content, list) else []:
             if isinstance(block, dict) and block.get("type") == "tool_result":
                 call = text_of(block, "tool_use_id")
-                if call is not None:
+                if call is not None and call not in self._copied:
                     yield from self._returned(record, block, call, agent, at)
 
     def _returned(self, record: Record, block: Record, call: str, agent: str, at: datetime) -> Iterator[Fact]:
@@ -180,19 +230,30 @@ class Transcript:
 
 
 def meta_facts(agent: str, meta: Record) -> Iterator[Fact]:
-    """Yield what the small file beside an agent's transcript says: the one source that knows its parent."""
+    """Yield what the small file beside an agent's transcript says: the one source that knows its parent.
+
+    Of an agent's agent not every version names the parent; then it is the one that made the call.
+    """
     parent = text_of(meta, "parentAgentId")
-    call = text_of(meta, "toolUseId")
+    if parent is None and count_of(meta, "spawnDepth") == 1:
+        parent = MAIN
     yield AgentSeen(
         agent,
         None,
         agent_type=text_of(meta, "agentType"),
         task=text_of(meta, "description"),
         model=text_of(meta, "model"),
-        parent=parent if parent is not None or call is None else MAIN,
-        call=call,
+        parent=parent,
+        call=text_of(meta, "toolUseId"),
         weight=Weight.META,
     )
+
+
+def _keep(entries: dict[str, Any], name: str, value: Any) -> None:
+    """Add an entry, at the cost of the oldest one when there are too many for a state."""
+    entries[name] = value
+    if len(entries) > _KEPT:
+        del entries[next(iter(entries))]
 
 
 def _outcome(block: Record, record: Record, content: Any, answer: Any) -> Outcome:
@@ -236,13 +297,14 @@ def _used(record: Record, message: Record, model: str, agent: str, at: datetime)
     )
 
 
-def _spent(record: Record) -> Iterator[Spent]:
+def _spent(record: Record, as_of: datetime | None) -> Iterator[Spent]:
     models = record.get("modelUsage")
     for model, sums in models.items() if isinstance(models, dict) else ():
         if isinstance(sums, dict):
             cost = sums.get("costUSD")
             yield Spent(
                 model,
+                as_of,
                 Decimal(repr(cost)) if isinstance(cost, int | float) else Decimal(0),
                 count_of(sums, "inputTokens") or 0,
                 count_of(sums, "outputTokens") or 0,

@@ -1,5 +1,6 @@
 """What tool calls of Claude Code mean, whether a hook or a transcript tells of them."""
 
+import hashlib
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -62,6 +63,11 @@ def lists_todos(name: str | None) -> bool:
     return name in _LIST_TOOLS
 
 
+def spawns(name: str) -> bool:
+    """Tell whether a tool starts an agent."""
+    return _NAMES.get(name, name) == "Agent"
+
+
 def todos_of(name: str, given: Any, answer: Any, at: datetime) -> Iterator[Todo]:
     """Yield what one successful call of such a tool changed.
 
@@ -85,7 +91,7 @@ def todos_of(name: str, given: Any, answer: Any, at: datetime) -> Iterator[Todo]
         for item in items if isinstance(items, list) else []:
             content = text_of(item, "content") if isinstance(item, dict) else None
             if content is not None:
-                yield Todo(f"words:{content[:200]}", at, content, text_of(item, "status"))
+                yield Todo(_key_of_words(content), at, content, text_of(item, "status"))
 
 
 def spawned_by(
@@ -116,6 +122,11 @@ def spawned_by(
     )
     if text_of(answer, "status") == "completed":
         yield AgentEnded(agent, at, Ending.COMPLETE, Weight.RESULT)
+
+
+def _key_of_words(content: str) -> str:
+    # Not the words themselves: a key is stored as it is, and they may hold a secret.
+    return f"words:{hashlib.sha256(content.encode('utf-8', 'replace')).hexdigest()[:32]}"
 
 
 def _key(tree: Any, name: str) -> str | None:

@@ -93,7 +93,7 @@ def test_a_tool_of_a_server_is_named_apart() -> None:
     """The call has server and tool, and how long the client says that it took."""
     found = real("PostToolUse.mcp__demo__add")
     call = "toolu_f98887355b2e4970ad6369e2"
-    assert of(Called, found) == [Called(call, MAIN, None, "add", "demo", input_size=14)]
+    assert of(Called, found) == [Called(call, MAIN, None, "add", "demo", input_size=14, weight=Weight.RESULT)]
     (returned,) = of(Returned, found)
     assert (returned.outcome, returned.duration_ms, returned.output_size) == (Outcome.OK, 16, 13)
     (failed,) = of(Returned, real("PostToolUseFailure.mcp__demo__boom"))
@@ -143,6 +143,13 @@ def test_the_end_of_an_agent_that_never_was_is_nothing() -> None:
     tree = json.loads((FIXTURES / "SubagentStop.sub.json").read_bytes())
     assert facts(tree | {"agent_type": ""}) == []
     assert of(AgentEnded, facts(tree)) != []
+
+
+def test_the_end_of_an_agent_counts_where_no_kind_is_ever_said() -> None:
+    """Clients before 2.1.69 name the agent that ends, and its kind only when it starts."""
+    tree = json.loads((FIXTURES / "SubagentStop.sub.json").read_bytes())
+    old = {name: value for name, value in tree.items() if name != "agent_type"}
+    assert [one.agent for one in of(AgentEnded, facts(old))] == [tree["agent_id"]]
 
 
 def test_lists_of_todos_are_kept_item_by_item() -> None:

@@ -1,0 +1,121 @@
+"""From the hook spool into the database: deliveries in the order of their names, each removed once stored."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from sessionlib.errors import RowRejectedError
+from sessionlib.journal.adapter import Adapter, BadPayloadError
+from sessionlib.journal.facts import Fact
+from sessionlib.journal.spool import BadDeliveryError, Delivery, Spool
+from sessionlib.sync.ingest.drafts import Clean, Draft, Folder
+from sessionlib.sync.ingest.ingester import Ingester
+
+_LOG = logging.getLogger("sessionlib.ingest")
+
+MOST = 200
+"""Deliveries in one transaction."""
+_MOST_BYTES = 8 * 1024 * 1024
+
+
+class Drained(NamedTuple):
+    """What one turn has done: deliveries stored and put aside, and whether more wait."""
+
+    stored: int
+    buried: int
+    is_more: bool
+
+
+class Deliveries:
+    """Brings what lies in the spool into the database; used by one thread at a time.
+
+    Args:
+        spool: Where deliveries lie.
+        ingester: Stores them.
+        adapters: The clients, by name.
+        clean: Takes secrets out of texts.
+        bodies: Characters of an event's text that are kept; 0 for none.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        ingester: Ingester,
+        adapters: Mapping[str, Adapter],
+        clean: Clean,
+        *,
+        bodies: int = 0,
+    ) -> None:
+        self._spool = spool
+        self._ingester = ingester
+        self._adapters = adapters
+        self._clean = clean
+        self._bodies = bodies
+
+    def drain(self) -> Drained:
+        """Store the oldest deliveries and remove them; blocks for the database.
+
+        Killed anywhere in between, the next call does again what was not removed: every fact has a key, so
+        nothing is stored twice.
+
+        Raises:
+            DatabaseError: Nothing was stored, and nothing removed.
+        """
+        names = self._spool.names(MOST + 1)
+        read: list[tuple[str, Delivery]] = []
+        buried = weight = 0
+        for name in names[:MOST]:
+            try:
+                delivery = self._spool.read(name)
+            except FileNotFoundError:
+                continue
+            except (BadDeliveryError, OSError) as error:
+                self._bury(name, str(error))
+                buried += 1
+                continue
+            read.append((name, delivery))
+            weight += len(delivery.body)
+            if weight > _MOST_BYTES:
+                break
+        buried += self._store(read)
+        return Drained(len(read) + buried, buried, len(names) > len(read) + buried)
+
+    def _store(self, read: Sequence[tuple[str, Delivery]]) -> int:
+        """Store deliveries together, or singly if the database refuses one; return how many it refused."""
+        drafts: dict[tuple[str, str], Draft] = {}
+        good: list[tuple[str, Delivery]] = []
+        buried = 0
+        for name, delivery in read:
+            try:
+                native_id, found = self._facts(delivery)
+            except BadPayloadError as error:
+                self._bury(name, str(error))
+                buried += 1
+                continue
+            key = delivery.client, native_id
+            Folder(drafts.setdefault(key, Draft(*key)), self._clean, self._bodies).fold(found)
+            good.append((name, delivery))
+        try:
+            self._ingester.store([draft for draft in drafts.values() if draft])
+        except RowRejectedError as error:
+            if len(good) == 1:
+                self._bury(good[0][0], str(error))
+                return buried + 1
+            return buried + sum(self._store([one]) for one in good)
+        for name, _ in good:
+            self._spool.done(name)
+        return buried
+
+    def _facts(self, delivery: Delivery) -> tuple[str, list[Fact]]:
+        adapter = self._adapters.get(delivery.client)
+        if adapter is None:
+            raise BadPayloadError(f"there is no client {delivery.client!r}")
+        native_id, found = adapter.delivered(delivery, bodies=self._bodies > 0)
+        return native_id, list(found)
+
+    def _bury(self, name: str, why: str) -> None:
+        _LOG.warning(
+            "delivery put aside",
+            extra={"event": "spool.buried", "fields": {"name": name, "error": why}},
+        )
+        self._spool.bury(name)
