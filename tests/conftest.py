@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,8 @@ _NUMBERS = itertools.count()
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Give each worker a temporary folder with a short name: sockets lie in there, with a limit on theirs."""
+    # Daemons of tests must not read what the clients of whoever runs them have left.
+    os.environ["CLAUDE_CONFIG_DIR"] = str(Path(tempfile.gettempdir()) / "no-client-of-any-test")
     worker = getattr(config, "workerinput", None)
     if worker is not None:
         given = Path(config.option.basetemp)

@@ -63,30 +63,41 @@ class House:
         folder: A folder of one's own.
         clean: Takes secrets out of texts.
         bodies: Characters of events' texts that are kept.
+        registrar: Of a mirror of the same database.
+        host: The machine.
     """
 
-    def __init__(self, database: Database, folder: Path, clean: Any = unchanged, bodies: int = 0) -> None:
+    def __init__(
+        self,
+        database: Database,
+        folder: Path,
+        clean: Any = unchanged,
+        bodies: int = 0,
+        registrar: Registrar | None = None,
+        host: Host = HOST,
+    ) -> None:
         self.database = database
+        self.host = host
         self.config = folder / "client"
         self.spool = Spool(folder / "spool")
         self.spool.prepare()
         self.adapter = ADAPTERS[CLIENT]
         self.clean = clean
         self.bodies = bodies
-        self.registrar = Registrar(database, HOST)
+        self.registrar = registrar or Registrar(database, host)
         self.open()
 
     def open(self) -> None:
         """Begin as a new process does: knowing only what the database and the files say."""
         self.ingester = Ingester(
             self.database,
-            Owners(self.database, HOST, self.registrar),
-            HOST,
+            Owners(self.database, self.host, self.registrar),
+            self.host,
             price=by_token,
             started_in=lambda _, transcript, cwd: self.adapter.started_in(transcript, cwd),
         )
         self.transcripts = Transcripts(
-            self.database, self.ingester, HOST.host_id, self.clean, bodies=self.bodies
+            self.database, self.ingester, self.host.host_id, self.clean, bodies=self.bodies
         )
         self.transcripts.load()
         self.deliveries = Deliveries(self.spool, self.ingester, ADAPTERS, self.clean, bodies=self.bodies)

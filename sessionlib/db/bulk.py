@@ -369,7 +369,7 @@ def _prune_parameters(owners: Sequence[Row], kept: Iterable[Row], width: int) ->
     by_owner: dict[Row, list[Row]] = {tuple(owner): [] for owner in owners}
     for key in kept:
         if (rest := by_owner.get(tuple(key[:width]))) is not None:
-            rest.append(key[width:])
+            rest.append(tuple(map(encoding.sqlite_value, key[width:])))
     return [
         (*map(encoding.sqlite_value, owner), orjson.dumps(rest).decode()) for owner, rest in by_owner.items()
     ]
