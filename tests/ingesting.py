@@ -119,7 +119,7 @@ class House:
         count = 0
         while True:
             done = self.deliveries.drain()
-            count += done.stored
+            count += done.stored + done.buried
             if not done.is_more:
                 return count
 

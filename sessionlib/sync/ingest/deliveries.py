@@ -63,7 +63,7 @@ class Deliveries:
         """
         names = self._spool.names(MOST + 1)
         read: list[tuple[str, Delivery]] = []
-        buried = weight = 0
+        unreadable = weight = 0
         for name in names[:MOST]:
             try:
                 delivery = self._spool.read(name)
@@ -71,14 +71,15 @@ class Deliveries:
                 continue
             except (BadDeliveryError, OSError) as error:
                 self._bury(name, str(error))
-                buried += 1
+                unreadable += 1
                 continue
             read.append((name, delivery))
             weight += len(delivery.body)
             if weight > _MOST_BYTES:
                 break
-        buried += self._store(read)
-        return Drained(len(read) + buried, buried, len(names) > len(read) + buried)
+        refused = self._store(read)
+        is_more = len(names) > len(read) + unreadable
+        return Drained(len(read) - refused, unreadable + refused, is_more)
 
     def _store(self, read: Sequence[tuple[str, Delivery]]) -> int:
         """Store deliveries together, or singly if the database refuses one; return how many it refused."""
