@@ -65,6 +65,16 @@ _TEXTS = {
         "the token in /nowhere/token cannot be used",
     ),
     "a host that is no UUID": ('[daemon]\nhost_id = "anvil"\n', "must be a UUID"),
+    "prices that are no tables": ('[prices]\n"claude-x" = 3\n', "must be a table"),
+    "a price below nothing": (
+        '[prices."claude-x"]\ninput = -1\noutput = 1\ncache_read = 1\n',
+        "must be a number from 0 to 100000 (USD), not -1",
+    ),
+    "half a price": (
+        '[prices."claude-x"]\ninput = 1\noutput = 1\n',
+        "prices.claude-x.cache_read: is missing",
+    ),
+    "a price of nothing": ('[prices."claude-x"]\n', "is missing"),
     "several at once": ("[watch]\ndepth = -1\nquiet = 'no'\n[log]\nlevel = 7\n", "log.level"),
 }
 _BYTES = {

@@ -10,7 +10,7 @@ import pytest
 
 from sessiond.control.routes import ROUTES
 from sessionlib import config
-from sessionlib.config import Config, sections
+from sessionlib.config import Config, ModelPrice, sections
 from sessionlib.config.reloading import LIVE
 
 HOUSE = Path(__file__).parent.parent
@@ -40,7 +40,7 @@ def comment(section: str, key: str) -> str:
 
 def test_every_setting_has_a_section() -> None:
     """Nothing but the source stands outside the sections, so that the other tests see every key."""
-    assert set(Config.model_fields) == {*sections(), "source"}
+    assert set(Config.model_fields) == {*sections(), "prices", "source"}
 
 
 @pytest.mark.parametrize(("section", "key", "default"), keys(), ids=lambda value: str(value)[:20])
@@ -66,11 +66,22 @@ def test_example_has_no_other_keys() -> None:
 def test_example_can_be_used_with_its_optional_keys() -> None:
     """What is commented out is of the right form too, and none of it is forgotten here."""
     optional = [(section, name) for section, name, default in keys() if default is None]
-    text = re.sub(r"^# (\w+ = \S+)$", r"\1", EXAMPLE.read_text(), flags=re.MULTILINE)
+    text = re.sub(r"^# (\w+ = \S+|\[\S+\])$", r"\1", EXAMPLE.read_text(), flags=re.MULTILINE)
     read = Config.model_validate(tomllib.loads(text))
     for section, name in optional:
         assert getattr(getattr(read, section), name) is not None
     assert read.daemon.state_dir == Path.home() / ".local/state/sessiond"
+    (price,) = read.prices.values()
+    assert price.model_fields_set == set(ModelPrice.model_fields)
+
+
+def test_example_explains_what_a_model_costs() -> None:
+    """Each key of a model's prices stands in the example, with its limits and with what its absence means."""
+    text = EXAMPLE.read_text().split('# [prices."', 1)[1]
+    for name, field in ModelPrice.model_fields.items():
+        (said,) = re.findall(rf"((?:^# .+\n)+)# {name} = [0-9.]+$", text.replace("#\n", "\n"), re.MULTILINE)
+        assert "(0 to 100000)." in said, name
+        assert ("Unset" in said) is not field.is_required(), name
 
 
 def test_example_names_the_limits() -> None:
@@ -92,7 +103,8 @@ def test_example_says_what_a_reload_applies() -> None:
     marked = {
         f"{section}.{name}" for section, name, _ in keys() if "Applied by a reload." in comment(section, name)
     }
-    assert marked == LIVE - {"database.url_file"}
+    assert marked == LIVE - {"database.url_file", "prices"}
+    assert "One table for each model. Applied by a reload." in EXAMPLE.read_text()
     assert "Applied by a reload when" in comment("database", "url")
     assert "Read again by a reload" in comment("database", "url_file")
 
@@ -118,10 +130,10 @@ def test_example_names_the_variables() -> None:
 EVENT_KINDS = (
     *("channel", "config", "control", "db", "debounce", "discover", "feed", "import", "log", "project"),
     *("python", "reconcile", "rescan", "session", "sessiond", "signal", "status", "sync", "thread", "watch"),
-    "workspace",
+    *("identity", "journal", "spool", "tracking", "workspace"),
 )
 _PARTS = ("changes", "channel", "control", "debounce", "feed", "lock", "logs", "rescans", "rounds", "signals")
-LOGGERS = {f"sessiond.{part}" for part in (*_PARTS, "watch")}
+LOGGERS = {f"sessiond.{part}" for part in (*_PARTS, "tracking", "watch")}
 NOT_EVENTS = LOGGERS | {
     "control.listen",
     "sessiond.readahead",
@@ -139,7 +151,7 @@ def test_every_log_event_is_documented() -> None:
     """Each event name in the code stands in the daemon's page, and the page names no other."""
     kinds = "|".join(EVENT_KINDS)
     name = re.compile(rf"(?:{kinds})\.[a-z_]+")
-    code = [*HOUSE.glob("daemon/**/*.py"), *HOUSE.glob("sessionlib/sync/*.py")]
+    code = [*HOUSE.glob("daemon/**/*.py"), *HOUSE.glob("sessionlib/sync/**/*.py")]
     used = {
         literal
         for path in code

@@ -231,6 +231,7 @@ class Operations:
             roots=board.roots(),
             workspaces=board.workspaces(parts.name_of),
             parts=board.part_states(),
+            tracking=parts.tracking(),
         )
 
     def _snapshot(

@@ -7,12 +7,12 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
 from sessiond.agenda import EVERYTHING
-from sessiond.board import Board, Limits
+from sessiond.board import Board, Limits, shown
 from sessiond.changes import Changes
 from sessiond.channel import Channel
 from sessiond.debounce import Debouncer
@@ -24,8 +24,10 @@ from sessiond.progress import Progress
 from sessiond.rescans import Rescans, RootCounts
 from sessiond.rounds import Rounds, Steps
 from sessiond.targets import Target, roots_of
+from sessiond.tracking import make_tracker
 from sessiond.watch.watcher import Watcher
 from sessionlib.config import Config
+from sessionlib.control.status import TrackingState
 from sessionlib.db import pictures
 from sessionlib.db.crud import hosts, projects
 from sessionlib.errors import DatabaseError, SessionlibError
@@ -33,12 +35,14 @@ from sessionlib.models.base import utc_now
 from sessionlib.runtime import Runtime
 from sessionlib.sync.mirror import Outcome, Result
 from sessionlib.sync.picture import Picture, key_of
-from sessionlib.sync.places import stored_name
+from sessionlib.sync.places import Place, stored_name
 from sessionlib.sync.reconcile import Report
 
 _LOG = logging.getLogger("sessiond")
 
 _UNSETTLED = ("owed", "refused")
+_UNSETTLED_FOR = timedelta(minutes=10)
+"""Longer than anything takes that follows a session's sync."""
 
 
 class Parts:
@@ -96,6 +100,7 @@ class Parts:
             started_at=utc_now(),
             announce=self.channel.announce,
         )
+        self.tracker = make_tracker(config, runtime, self._settled_before)
         self.board = Board(
             runtime.queue,
             self.rounds,
@@ -133,6 +138,8 @@ class Parts:
         with suppress(DatabaseError):  # if it is down by now, the first round does it
             self._discovery.watch_registered()
         self.rounds.start()
+        if self.tracker is not None:
+            self.tracker.start()
 
     def stop(self, deadline: float) -> int:
         """Stop listening, flush what was coalesced, drain the queue; return the folders left over.
@@ -148,6 +155,8 @@ class Parts:
         self.watcher.stop(timeout=share(5.0))
         self.debouncer.stop(flush=True)
         self.rounds.stop(timeout=share(2.0))
+        if self.tracker is not None:
+            self.tracker.stop(timeout=share(3.0))
         left = self.runtime.drain(share(deadline))
         self.changes.stop(timeout=share(1.0))
         self.channel.stop(timeout=share(1.0))
@@ -156,6 +165,8 @@ class Parts:
 
     def _others(self) -> list[Progress]:
         mine = [self.debouncer.progress(), self.changes.progress(), self.channel.progress()]
+        if self.tracker is not None:
+            mine.append(self.tracker.progress())
         return mine + [progress() for progress in self._more]
 
     def _reconnected(self) -> None:
@@ -176,9 +187,28 @@ class Parts:
         """Return a project's name as it was last looked up; None before."""
         return self._names.get(project_id)
 
+    def tracking(self) -> TrackingState | None:
+        """Return how reading the agents' journals gets on; None when none are read."""
+        if self.tracker is None:
+            return None
+        stands = self.tracker.status()
+        heard = stands.last_delivery_at
+        return TrackingState(
+            spooled=stands.spooled,
+            dropped=stands.dropped,
+            stored=stands.stored,
+            buried=stands.buried,
+            lines=stands.lines,
+            unlinked=stands.unlinked,
+            last_delivery_at=None if heard is None else shown(heard),
+            error=stands.error,
+        )
+
     def change(self, config: Config) -> None:
         """Work with other settings; watch the roots that are new, and no longer those that went."""
         before, self.config = self.config.watch.roots, config
+        if self.tracker is not None:
+            self.tracker.config = config.tracking
         roots = config.watch.roots
         if roots == before:
             return
@@ -279,6 +309,8 @@ class Parts:
             self._database_file = identity
             self.runtime.registrar.forget()
             self.rounds.request(EVERYTHING, "database replaced")
+            if self.tracker is not None:
+                self.tracker.database_replaced()
 
     def _recovered(self) -> None:
         self.runtime.registrar.forget()
@@ -304,6 +336,18 @@ class Parts:
         place = self.runtime.registrar.known(results[0][0].parent)
         if place is not None:
             self.changes.touched(place, *(path.name for path, _ in results))
+            self._count_anew(place, results)
+
+    def _count_anew(self, place: Place, results: Sequence[tuple[Path, Result]]) -> None:
+        """Let the tracker know which sessions say something else of what agents did."""
+        written = [path.name for path, result in results if result.outcome is Outcome.WRITTEN]
+        if self.tracker is not None and written:
+            self.tracker.sessions_changed(place.project_id, [place.session_id(slug) for slug in written])
+
+    def _settled_before(self) -> datetime | None:
+        """Return until when what agents did was counted to the right sessions; None on a new host."""
+        beat = self._last_vouched()
+        return None if beat is None else beat - _UNSETTLED_FOR
 
     # --- rescans -------------------------------------------------------------------------------
 

@@ -41,12 +41,17 @@ def _whole(first: ConfigError, others: Sequence[str]) -> ConfigError:
 def merged(old: Config, new: Config, applied: Sequence[str]) -> Config:
     """Return the old configuration with those keys ("watch.roots") taken from the new one."""
     sections: dict[str, dict[str, object]] = {}
+    whole: dict[str, object] = {}
     for key in applied:
-        section, name = key.split(".")
-        sections.setdefault(section, {})[name] = getattr(getattr(new, section), name)
+        section, _, name = key.partition(".")
+        if name:
+            sections.setdefault(section, {})[name] = getattr(getattr(new, section), name)
+        else:
+            whole[section] = getattr(new, section)
     return old.model_copy(
         update={
             "source": new.source,
+            **whole,
             **{
                 section: getattr(old, section).model_copy(update=values)
                 for section, values in sections.items()

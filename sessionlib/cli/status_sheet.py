@@ -41,7 +41,7 @@ def moment(iso: object) -> str:
 
 def sheet(tree: "Mapping[str, Any]") -> list[str]:
     """Return the rest, a block for each thing that an operator looks for."""
-    blocks = (_process, _database, _queue, _roots, _workspaces, _owed, _parts, _config)
+    blocks = (_process, _database, _queue, _tracking, _roots, _workspaces, _owed, _parts, _config)
     return [line for block in blocks for line in block(tree)]
 
 
@@ -92,6 +92,24 @@ def _queue(tree: "Mapping[str, Any]") -> "Iterator[str]":
         yield _line("log", f"{tree['log_lost']} lines could not be written{why}")
     if "changes" in tree:
         yield _line("feed", f"{tree['changes']} changes since the start, {tree.get('subscribers')} listening")
+
+
+def _tracking(tree: "Mapping[str, Any]") -> "Iterator[str]":
+    tracking = _tree(tree, "tracking")
+    if not tracking:
+        return
+    done = f"{words(_count(tracking, 'stored'), 'hook event')} and {words(_count(tracking, 'lines'), 'line')}"
+    yield _line("agents", f"since the start {done} of transcripts stored")
+    waits = f": {tracking['error']}" if tracking.get("error") else ""
+    if _count(tracking, "spooled") or waits:
+        yield _line("", f"{words(_count(tracking, 'spooled'), 'hook event')} waiting{waits}")
+    if _count(tracking, "dropped"):
+        yield _line("", f"{words(_count(tracking, 'dropped'), 'hook event')} lost: the spool was full")
+    if _count(tracking, "buried"):
+        yield _line("", f"{words(_count(tracking, 'buried'), 'hook event')} could not be used, and put aside")
+    if _count(tracking, "unlinked"):
+        active = words(_count(tracking, "unlinked"), "active conversation")
+        yield _line("", f"{active} on no known session (sessionctl query unlinked-conversations)")
 
 
 def _roots(tree: "Mapping[str, Any]") -> "Iterator[str]":

@@ -14,7 +14,9 @@ from sessionlib.config.sections import (
     DaemonConfig,
     DatabaseConfig,
     LogConfig,
+    ModelPrice,
     SyncConfig,
+    TrackingConfig,
     WatchConfig,
 )
 from sessionlib.config.settings import DEFAULTS, Config, sections
@@ -36,8 +38,10 @@ __all__ = [
     "DaemonConfig",
     "DatabaseConfig",
     "LogConfig",
+    "ModelPrice",
     "Setting",
     "SyncConfig",
+    "TrackingConfig",
     "WatchConfig",
     "default_config_path",
     "describe",

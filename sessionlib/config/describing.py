@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from sessionlib.config import urls
-from sessionlib.config.problems import SECRET_KEYS
-from sessionlib.config.settings import Config, sections
+from sessionlib.config.problems import SECRET_KEYS, name_of
+from sessionlib.config.settings import PRICES, Config, sections
 
 
 class Setting(NamedTuple):
@@ -30,8 +30,8 @@ class Setting(NamedTuple):
 
 
 def describe(config: Config) -> list[Setting]:
-    """Return every setting, in the order of the example file."""
-    return [
+    """Return every setting, in the order of the example file, and then each model with a price of its own."""
+    settings = [
         Setting(
             key := f"{section}.{name}",
             _plain(key, getattr(getattr(config, section), name)),
@@ -41,6 +41,10 @@ def describe(config: Config) -> list[Setting]:
         for section, model in sections().items()
         for name, entry in model.model_fields.items()
     ]
+    for name, price in config.prices.items():
+        told = price.model_dump(exclude_none=True)
+        settings.append(Setting(name_of((PRICES, name)), told, None, config.origin(f"{PRICES}.{name}")))
+    return settings
 
 
 def _plain(key: str, value: Any) -> Any:

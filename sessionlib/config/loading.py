@@ -15,9 +15,9 @@ from pydantic import ValidationError
 from sessionlib.config import urls
 from sessionlib.config.files import NoFileError, UnfitFileError, exposed, read_config, read_secret
 from sessionlib.config.machine import HOST_VARIABLE
-from sessionlib.config.problems import Problem, as_error, unfit, unknown
+from sessionlib.config.problems import Problem, as_error, unfit, unfit_price, unknown
 from sessionlib.config.rules import broken_rules
-from sessionlib.config.settings import DEFAULTS, Config, Provenance, sections
+from sessionlib.config.settings import DEFAULTS, PRICES, Config, Provenance, sections
 from sessionlib.config.urls import DATABASE_VARIABLE
 from sessionlib.errors import ConfigError
 from sessionlib.locations import (
@@ -178,8 +178,11 @@ class _Gathered:
             raise ConfigError(f"{origin}: there is no home folder for {path}", source=origin) from None
 
     def _take(self, name: str, settings: object) -> None:
-        if name not in sections():
+        if name not in sections() and name != PRICES:
             self.problems.append(unknown((name,), self.source, sections()))
+        elif name == PRICES and not isinstance(settings, dict):
+            reason = f'must hold tables, such as [{PRICES}."name-of-a-model"]'
+            self.problems.append(Problem(self.source, name, reason))
         elif not isinstance(settings, dict):
             self.problems.append(Problem(self.source, name, f"must be a table, [{name}]"))
         else:
@@ -230,7 +233,9 @@ class _Gathered:
             key = f"{section}.{name}"
             dropped.add(key)
             origin = self.origins.get(key, self.source)
-            if detail["type"] == "extra_forbidden":
+            if section == PRICES:
+                self.problems.append(unfit_price(detail, origin))
+            elif detail["type"] == "extra_forbidden":
                 self.problems.append(unknown((section, name), origin, sections()))
             else:
                 model = sections()[section]

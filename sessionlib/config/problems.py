@@ -6,7 +6,7 @@ A value is shown where it helps, but never one that may hold a secret.
 import json
 import re
 import types
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 from uuid import UUID
@@ -14,7 +14,7 @@ from uuid import UUID
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from sessionlib.config.sections import Unit
+from sessionlib.config.sections import ModelPrice, Unit
 from sessionlib.errors import ConfigError
 
 SECRET_KEYS = frozenset({"database.url"})
@@ -71,7 +71,7 @@ def unknown(place: Sequence[str | int], where: str, sections: Mapping[str, type[
     """Return the problem of a key or section that does not exist, with the nearest that does."""
     name = str(place[-1])
     section = str(place[0]) if len(place) > 1 else ""
-    known = list(sections[section].model_fields) if section else list(sections)
+    known = list(sections[section].model_fields) if section else [*sections, "prices"]
     return Problem(
         where, name_of(place), f"unknown key {name_of(place)}", _nearest(name, section, known, sections)
     )
@@ -92,6 +92,28 @@ def _nearest(name: str, section: str, known: list[str], sections: Mapping[str, t
     if close := get_close_matches(name, elsewhere, n=1, cutoff=0.75):
         return f"did you mean {close[0]} in [{elsewhere[close[0]]}]?"
     return f"allowed here: {', '.join(sorted(known))}"
+
+
+def unfit_price(detail: Mapping[str, Any], where: str) -> Problem:
+    """Return what is wrong with one model's prices, or with its name."""
+    place = detail["loc"]
+    price = place[:2]
+    match detail["type"]:
+        case "extra_forbidden":
+            known = ", ".join(sorted(ModelPrice.model_fields))
+            return Problem(where, name_of(place), f"unknown key {name_of(place)}", f"allowed here: {known}")
+        case "missing":
+            return Problem(where, name_of(place), f"is missing; it must be {allowed(_price_field(place))}")
+        case "value_error":
+            return Problem(where, name_of(price), str(detail["ctx"]["error"]))
+        case "model_type" | "model_attributes_type":
+            return Problem(where, name_of(price), f"must be a table, [{name_of(price)}]")
+        case _:
+            return unfit(detail, where, _price_field(place))
+
+
+def _price_field(place: Sequence[str | int]) -> FieldInfo:
+    return ModelPrice.model_fields[str(place[2])]
 
 
 def unfit(detail: Mapping[str, Any], where: str, field: FieldInfo) -> Problem:
@@ -116,7 +138,7 @@ def allowed(field: FieldInfo, *, inner: bool = False) -> str:
     if get_origin(kind) is Literal:
         *others, last = (json.dumps(word) for word in get_args(kind))
         return f"{', '.join(others)} or {last}"
-    limits = _limits(field.metadata)
+    limits = _limits([*field.metadata, *_marks(field.annotation)])
     return f"{_KINDS[kind]}{limits}"
 
 
@@ -138,6 +160,13 @@ def _plain(annotation: Any) -> Any:
     return (
         getattr(annotation, "__origin__", annotation) if hasattr(annotation, "__metadata__") else annotation
     )
+
+
+def _marks(annotation: Any) -> Iterator[object]:
+    """Yield the marks of a type that may be left out: they stand at the type, not at the key."""
+    for kind in get_args(annotation) if get_origin(annotation) in {Union, types.UnionType} else ():
+        for mark in getattr(kind, "__metadata__", ()):
+            yield from mark.metadata if isinstance(mark, FieldInfo) else (mark,)
 
 
 def _limits(metadata: Iterable[object]) -> str:

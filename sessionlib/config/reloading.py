@@ -1,7 +1,7 @@
 """What another configuration changes in a running daemon: what is applied at once, what needs a restart."""
 
 from sessionlib.config import urls
-from sessionlib.config.settings import Config, sections
+from sessionlib.config.settings import PRICES, Config, sections
 
 LIVE = frozenset(
     {
@@ -12,12 +12,15 @@ LIVE = frozenset(
         "sync.attempts",
         "sync.first_delay",
         "sync.longest_delay",
+        "tracking.abandon_after",
+        "tracking.log_days",
         "log.level",
         "log.format",
         "log.file",
         "daemon.drain_deadline",
         "daemon.stale_after",
         "daemon.stuck_after",
+        PRICES,
     }
 )
 """Applied by a reload. Of `database.url_file` only the URL in it counts, judged as `database.url`."""
@@ -33,6 +36,11 @@ RESTART = frozenset(
         "database.url",
         "database.pgbouncer",
         "sync.read_ahead",
+        "tracking.hooks",
+        "tracking.transcripts",
+        "tracking.client_folders",
+        "tracking.bodies",
+        "tracking.body_most",
         "control.listen",
         "control.token_file",
         "control.origins",
@@ -60,6 +68,8 @@ def reloaded(old: Config, new: Config) -> tuple[list[str], list[str]]:
         for name in model.model_fields
         if getattr(getattr(old, section), name) != getattr(getattr(new, section), name)
     ]
+    if old.prices != new.prices:
+        changed.append(PRICES)
     live = [key for key in changed if _is_live(key, old, new)]
     return live, [key for key in changed if key not in live]
 

@@ -32,6 +32,7 @@ _ORIGIN = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:]+\])(?::([0-9]{1,5}))?
 _USUAL_PORTS = {"http": "80", "https": "443"}
 _PORT_MOST = 65535
 _NAME_MOST, _PATH_MOST = 255, 4000
+_MODEL_MOST = 200
 
 
 def _path_text(value: object) -> object:
@@ -104,10 +105,19 @@ def _web_origin(text: str) -> str:
     return text
 
 
+def _model_name(text: str) -> str:
+    if not 1 <= len(text) <= _MODEL_MOST or not text.isprintable() or " " in text:
+        message = f"must be the name of a model, of at most {_MODEL_MOST} characters without spaces"
+        raise ValueError(message)
+    return text
+
+
 FolderPath = Annotated[Path, BeforeValidator(_path_text), AfterValidator(_folder)]
 Place = Annotated[str, Strict(), AfterValidator(_relative)]
 Origin = Annotated[str, Strict(), AfterValidator(_web_origin)]
 Seconds = Annotated[float, Strict(), Unit("seconds")]
+Price = Annotated[float, Strict(), Field(ge=0, le=100_000), Unit("USD")]
+ModelName = Annotated[str, Strict(), AfterValidator(_model_name)]
 Number = Annotated[int, Strict()]
 Flag = Annotated[bool, Strict()]
 
@@ -116,6 +126,26 @@ class Section(BaseModel):
     """What all sections share: frozen, no other keys, and no value in the text of an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
+
+
+class ModelPrice(Section):
+    """What one model costs, instead of what the table of prices says.
+
+    Attributes:
+        input: USD for a million tokens that were neither read from the cache nor written to it.
+        output: USD for a million tokens of the answer.
+        cache_read: USD for a million tokens read from the cache.
+        cache_write_5m: The same written for five minutes; None is 1.25 times `input`.
+        cache_write_1h: The same written for an hour; None is twice `input`.
+        web_search: USD for one search; with None an answer that has searched has no price.
+    """
+
+    input: Price
+    output: Price
+    cache_read: Price
+    cache_write_5m: Price | None = None
+    cache_write_1h: Price | None = None
+    web_search: Price | None = None
 
 
 class WatchConfig(Section):
@@ -154,6 +184,21 @@ class SyncConfig(Section):
     first_delay: Seconds = Field(default=0.1, gt=0, le=60)
     longest_delay: Seconds = Field(default=5.0, gt=0, le=3600)
     read_ahead: Flag = True
+
+
+class TrackingConfig(Section):
+    """What is read of the agents' own journals: the hook spool, and the clients' transcripts.
+
+    Without `client_folders` it is the usual folder of each client.
+    """
+
+    hooks: Flag = True
+    transcripts: Flag = True
+    client_folders: tuple[FolderPath, ...] = ()
+    abandon_after: Seconds = Field(default=21600.0, ge=60, le=604_800)
+    bodies: Flag = False
+    body_most: Annotated[Number, Unit("characters")] = Field(default=16_384, ge=1, le=500_000)
+    log_days: Annotated[Number, Unit("days")] = Field(default=0, ge=0, le=36_500)
 
 
 class ControlConfig(Section):

@@ -17,8 +17,11 @@ from sessionlib.config.sections import (
     DaemonConfig,
     DatabaseConfig,
     LogConfig,
+    ModelName,
+    ModelPrice,
     Section,
     SyncConfig,
+    TrackingConfig,
     WatchConfig,
 )
 from sessionlib.errors import ConfigError
@@ -46,7 +49,7 @@ class Provenance:
 
 
 class Config(Section):
-    """All settings. `source` is the file they came from, for messages.
+    """All settings. `source` is the file they came from, for messages; `prices` are by model.
 
     Two are equal when every setting is, wherever it came from.
     """
@@ -54,9 +57,11 @@ class Config(Section):
     watch: WatchConfig = WatchConfig()
     database: DatabaseConfig = DatabaseConfig()
     sync: SyncConfig = SyncConfig()
+    tracking: TrackingConfig = TrackingConfig()
     control: ControlConfig = ControlConfig()
     log: LogConfig = LogConfig()
     daemon: DaemonConfig = DaemonConfig()
+    prices: Mapping[ModelName, ModelPrice] = {}
     source: str = DEFAULTS
 
     _origins: Mapping[str, str] = PrivateAttr(default_factory=dict)
@@ -76,7 +81,9 @@ class Config(Section):
 
     @override
     def __hash__(self) -> int:
-        return hash(tuple(dict(self).values()))
+        return hash(
+            (*(getattr(self, name) for name in (*sections(), "source")), frozenset(self.prices.items()))
+        )
 
     @property
     def locations(self) -> Locations:
@@ -145,6 +152,10 @@ class Config(Section):
     def host_name(self) -> str:
         """Return this machine's name, for people."""
         return machine.host_name()
+
+
+PRICES = "prices"
+"""The one table whose keys, names of models, are the user's own; each is a table of its own."""
 
 
 def sections() -> dict[str, type[Section]]:

@@ -78,6 +78,31 @@ class WorkspaceState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrackingState:
+    """What is read of the agents' own journals.
+
+    Attributes:
+        spooled: Deliveries of hooks that wait.
+        dropped: Deliveries that were lost because the spool was full.
+        stored: Deliveries stored since the start.
+        buried: Deliveries that could not be used and were put aside since the start.
+        lines: Lines of transcripts read since the start.
+        unlinked: Active conversations that work on no session that is known; None before the first look.
+        last_delivery_at: When a hook that was heard of last ran; None before.
+        error: Why nothing is stored at present.
+    """
+
+    spooled: int
+    dropped: int
+    stored: int
+    buried: int
+    lines: int
+    unlinked: int | None = None
+    last_delivery_at: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PartState:
     """One part of the process and its progress.
 
@@ -125,6 +150,7 @@ class Status:
         changes: Changes published on the feed since the start.
         log_lost: Log lines that could not be written since the start.
         log_error: Why, while that lasts.
+        tracking: How reading the agents' journals gets on; None when none are read.
         socket: Where the control routes are served.
         listen: host:port of the loopback listener, if there is one.
     """
@@ -156,6 +182,7 @@ class Status:
     hints: int = 0
     log_lost: int = 0
     log_error: str | None = None
+    tracking: TrackingState | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the snapshot as plain JSON values."""
@@ -174,6 +201,8 @@ class Status:
                 values[name] = single(**_known(single, tree[name]))
             for name, many in _MANY.items():
                 values[name] = tuple(many(**_known(many, entry)) for entry in tree.get(name, ()))
+            tracking = tree.get("tracking")
+            values["tracking"] = tracking and TrackingState(**_known(TrackingState, tracking))
             values["reasons"] = tuple(tree["reasons"])
             config = values["config"]
             values["config"] = dataclasses.replace(config, needs_restart=tuple(config.needs_restart))

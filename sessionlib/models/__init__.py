@@ -12,10 +12,12 @@ if TYPE_CHECKING:
         AgentStatus,
         AgentSummary,
         AgentUpdate,
+        ParentSource,
     )
     from sessionlib.models.agent_log import AgentLog, AgentLogCreate, AgentLogSummary, LogCategory
     from sessionlib.models.base import (
         NAMESPACE,
+        Dollars,
         Model,
         Phase,
         SessionType,
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
         derived_id,
         utc_now,
     )
+    from sessionlib.models.conversation import ConversationStatus, ConversationSummary
     from sessionlib.models.identity import (
         FALLBACK_IDENTITY_ID,
         Identity,
@@ -55,6 +58,10 @@ if TYPE_CHECKING:
         SessionUpdate,
         SessionVersion,
     )
+    from sessionlib.models.timeline import Happening, TimelineEntry
+    from sessionlib.models.todo import TodoSummary
+    from sessionlib.models.tool_call import Outcome, ToolCall, ToolSummary
+    from sessionlib.models.usage import CostSummary, UnpricedModel
     from sessionlib.models.workspace import (
         Workspace,
         WorkspaceCreate,
@@ -76,8 +83,13 @@ __all__ = [
     "AgentUpdate",
     "Checkpoint",
     "Commit",
+    "ConversationStatus",
+    "ConversationSummary",
+    "CostSummary",
     "Decision",
     "DocUpdate",
+    "Dollars",
+    "Happening",
     "Identity",
     "IdentityCreate",
     "IdentityStatus",
@@ -85,6 +97,8 @@ __all__ = [
     "IdentityUpdate",
     "LogCategory",
     "Model",
+    "Outcome",
+    "ParentSource",
     "Phase",
     "Project",
     "ProjectAlias",
@@ -103,6 +117,11 @@ __all__ = [
     "SessionUpdate",
     "SessionVersion",
     "Status",
+    "TimelineEntry",
+    "TodoSummary",
+    "ToolCall",
+    "ToolSummary",
+    "UnpricedModel",
     "UtcDatetime",
     "Workspace",
     "WorkspaceCreate",
@@ -113,9 +132,28 @@ __all__ = [
 ]
 
 _HOMES = {
-    "agent": ("Agent", "AgentCreate", "AgentKind", "AgentStatus", "AgentSummary", "AgentUpdate"),
+    "agent": (
+        "Agent",
+        "AgentCreate",
+        "AgentKind",
+        "AgentStatus",
+        "AgentSummary",
+        "AgentUpdate",
+        "ParentSource",
+    ),
     "agent_log": ("AgentLog", "AgentLogCreate", "AgentLogSummary", "LogCategory"),
-    "base": ("NAMESPACE", "Model", "Phase", "SessionType", "Status", "UtcDatetime", "derived_id", "utc_now"),
+    "base": (
+        "NAMESPACE",
+        "Dollars",
+        "Model",
+        "Phase",
+        "SessionType",
+        "Status",
+        "UtcDatetime",
+        "derived_id",
+        "utc_now",
+    ),
+    "conversation": ("ConversationStatus", "ConversationSummary"),
     "identity": (
         "FALLBACK_IDENTITY_ID",
         "Identity",
@@ -147,6 +185,10 @@ _HOMES = {
         "SessionUpdate",
         "SessionVersion",
     ),
+    "timeline": ("Happening", "TimelineEntry"),
+    "todo": ("TodoSummary",),
+    "tool_call": ("Outcome", "ToolCall", "ToolSummary"),
+    "usage": ("CostSummary", "UnpricedModel"),
     "workspace": ("Workspace", "WorkspaceCreate", "WorkspaceSummary", "WorkspaceUpdate"),
 }
 """Which module each name comes from."""

@@ -1,13 +1,12 @@
 """Agents: one run of an agent inside a conversation of a coding client."""
 
-from decimal import Decimal
 from enum import StrEnum
 from typing import Self
 from uuid import UUID
 
 from pydantic import Field, model_validator
 
-from sessionlib.models.base import Model, UtcDatetime
+from sessionlib.models.base import Dollars, Model, UtcDatetime
 
 
 class AgentKind(StrEnum):
@@ -26,12 +25,22 @@ class AgentStatus(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+class ParentSource(StrEnum):
+    """What told which agent spawned one, the least reliable first; none for a main agent."""
+
+    NONE = "none"
+    ASSUMED = "assumed"
+    TRANSCRIPT = "transcript"
+    RESULT = "result"
+    META = "meta"
+
+
 class AgentCreate(Model):
     """A new agent run. A spawned agent always has a parent, the main one never has."""
 
     project_id: UUID
     conversation_id: UUID
-    native_id: str = Field(min_length=1)
+    native_id: str
     kind: AgentKind
     parent_agent_id: UUID | None = None
     agent_type: str | None = None
@@ -59,31 +68,68 @@ class AgentUpdate(Model):
     error: str | None = None
     input_tokens: int = Field(default=0, ge=0)
     output_tokens: int = Field(default=0, ge=0)
-    cost_usd: Decimal | None = Field(default=None, ge=0)
+    cost_usd: Dollars | None = Field(default=None, ge=0)
     ended_at: UtcDatetime | None = None
 
 
 class Agent(AgentCreate):
-    """A stored agent run; `cost_usd` is None while the model has no known price."""
+    """A stored agent run.
+
+    Its tokens and its cost are those of its responses; `unpriced` of these have no known price, and where
+    that is all of them `cost_usd` is None. `end_estimated` tells that nobody said when it ended.
+    """
 
     agent_id: UUID
+    parent_source: ParentSource = ParentSource.ASSUMED
+    spawned_by: str | None = None
     status: AgentStatus
     error: str | None = None
+    messages: int = Field(default=0, ge=0)
     input_tokens: int = Field(default=0, ge=0)
     output_tokens: int = Field(default=0, ge=0)
-    cost_usd: Decimal | None = None
+    cache_read_tokens: int = Field(default=0, ge=0)
+    cache_write_tokens: int = Field(default=0, ge=0)
+    unpriced: int = Field(default=0, ge=0)
+    cost_usd: Dollars | None = None
+    last_activity_at: UtcDatetime | None = None
     ended_at: UtcDatetime | None = None
+    end_estimated: bool = False
 
 
 class AgentSummary(Model):
-    """One line of a list of agents."""
+    """One line of a list of agents.
 
+    `parent_type` is what kind of agent spawned it: ``main``, or the type of a spawned one; None for a main
+    agent, and for a parent whose type nobody knows. `session` and `phase` are those of the session it worked
+    on.
+    """
+
+    project_slug: str
     agent_id: UUID
-    conversation_id: UUID
+    native_id: str
     kind: AgentKind
     agent_type: str | None
     status: AgentStatus
+    error: str | None
+    task: str | None
     model: str | None
-    cost_usd: Decimal | None
+    conversation_id: UUID
+    conversation: str
+    parent_agent_id: UUID | None
+    parent_type: str | None
+    parent_source: ParentSource
+    session_id: UUID | None
+    session: str | None
+    phase: str | None
+    checkpoint_number: int | None
+    messages: int
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    unpriced: int
+    cost_usd: Dollars | None
     started_at: UtcDatetime | None
+    last_activity_at: UtcDatetime | None
     ended_at: UtcDatetime | None
+    end_estimated: bool

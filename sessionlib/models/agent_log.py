@@ -3,7 +3,7 @@
 from enum import StrEnum
 from uuid import UUID
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
 from sessionlib.models.base import Model, UtcDatetime
 
@@ -17,7 +17,11 @@ class LogCategory(StrEnum):
 
 
 class AgentLogCreate(Model):
-    """A new event. (`conversation_id`, `event_key`) is its natural key: storing it twice stores it once."""
+    """A new event. (`conversation_id`, `event_key`) is its natural key: storing it twice stores it once.
+
+    `size` is that of its body in bytes, which is kept only where that is configured; `digest` tells whether
+    two bodies are the same.
+    """
 
     project_id: UUID
     conversation_id: UUID
@@ -26,24 +30,30 @@ class AgentLogCreate(Model):
     category: LogCategory
     event_type: str = Field(min_length=1)
     at: UtcDatetime
-    summary: str | None = None
-    tool_name: str | None = None
-    payload: dict[str, JsonValue] = Field(default_factory=dict)
+    detail: str | None = None
+    tool_use_id: str | None = None
+    size: int = Field(default=0, ge=0)
+    digest: str | None = None
+    body: str | None = None
 
 
 class AgentLog(AgentLogCreate):
     """A stored event."""
 
-    log_id: UUID
-
 
 class AgentLogSummary(Model):
-    """One line of a list of events."""
+    """One line of a log; `cursor` names its place in it, for the page before or after."""
 
-    log_id: UUID
+    cursor: str
+    at: UtcDatetime
+    project_slug: str
+    conversation_id: UUID
+    conversation: str
     agent_id: UUID
+    agent: str
     category: LogCategory
     event_type: str
-    at: UtcDatetime
-    summary: str | None
-    tool_name: str | None
+    detail: str | None
+    tool_use_id: str | None
+    size: int
+    body: str | None

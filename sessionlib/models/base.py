@@ -1,11 +1,12 @@
 """Shared words and types: phases, statuses, times, derived ids. No I/O."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, PlainSerializer
 
 NAMESPACE = uuid5(NAMESPACE_URL, "urn:sessiond")
 """All derived ids descend from this one, so that a rebuilt mirror carries the same ids."""
@@ -53,6 +54,9 @@ def _to_utc(moment: datetime) -> datetime:
 
 UtcDatetime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
 """An aware datetime, converted to UTC; a naive one is refused."""
+
+Dollars = Annotated[Decimal, PlainSerializer(float, return_type=float, when_used="json")]
+"""US dollars, exact; in JSON a number, which carries nine places after the point below a million."""
 
 
 def derived_id(*parts: object) -> UUID:

@@ -42,6 +42,7 @@ class _Snapshot(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from self._freshness()
         yield from self._queue()
+        yield from self._tracking()
         yield from self._places()
         yield from self._process()
 
@@ -62,6 +63,19 @@ class _Snapshot(Collector):
             yield _gauge(f"queue_{name}", says, getattr(queue, name))
         for name, says in _QUEUE_COUNTERS.items():
             yield _counter(name, says, getattr(queue, name))
+
+    def _tracking(self) -> Iterator[Metric]:
+        tracking = self._status.tracking
+        if tracking is None:
+            return
+        yield _gauge("spool_waiting", "Deliveries of hooks that wait.", tracking.spooled)
+        yield _counter("spool_dropped", "Deliveries lost because the spool was full.", tracking.dropped)
+        yield _counter("spool_stored", "Deliveries of hooks that were stored.", tracking.stored)
+        yield _counter("spool_buried", "Deliveries that could not be used.", tracking.buried)
+        yield _counter("transcript_lines", "Lines of transcripts that were read.", tracking.lines)
+        if tracking.unlinked is not None:
+            says = "Active conversations that work on no session that is known."
+            yield _gauge("conversations_unlinked", says, tracking.unlinked)
 
     def _places(self) -> Iterator[Metric]:
         status = self._status

@@ -10,8 +10,8 @@ from typing import NamedTuple, TypeVar
 
 from sessiond.logs.events import own_record
 from sessiond.logs.picture import event_of, fields_of, message_of
-from sessiond.logs.redaction import Redactor
 from sessiond.logs.text import as_text
+from sessionlib.redaction import Redactor
 
 _Key = TypeVar("_Key", bound=Hashable)
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from sessiond.logs.picture import Painter, Picture, Value
-from sessiond.logs.redaction import Redactor
-from sessiond.logs.text import escaped
+from sessionlib.escaping import escaped
+from sessionlib.redaction import Redactor
 
 Style = Literal["logfmt", "json"]
 

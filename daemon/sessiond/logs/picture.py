@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sessiond.logs.redaction import MASK, Redactor, is_sensitive
 from sessiond.logs.text import as_text
+from sessionlib.redaction import MASK, Redactor, is_sensitive
 
 _MOST_FIELDS = 64
 

@@ -11,8 +11,8 @@ from sessiond.logs.limit import Limit
 from sessiond.logs.lines import LineFormat, Style
 from sessiond.logs.outlet import Outlet
 from sessiond.logs.outputs import LogFile, Output, StandardError
-from sessiond.logs.redaction import Redactor
 from sessionlib.errors import ConfigError
+from sessionlib.redaction import Redactor
 
 _OURS = ("sessiond", "sessionlib")
 """Loggers that follow the configured level; all others speak from warning on."""

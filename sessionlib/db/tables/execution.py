@@ -59,11 +59,14 @@ conversations = Table(
     CheckConstraint("status IN ('active', 'ended', 'abandoned', 'phantom')", name="status"),
     CheckConstraint("(status = 'active') = (ended_at IS NULL)", name="ended"),
     CheckConstraint("last_activity_at >= started_at", name="activity"),
-    Index("ix_conversations_native_id", "client", "native_id"),
+    # The id first: people give the beginning of one, and seldom say of which client.
+    Index("ix_conversations_native_id", "native_id", "client"),
     Index("ix_conversations_recent", "last_activity_at"),
     Index("ix_conversations_project_recent", "project_id", "last_activity_at"),
     Index("ix_conversations_workspace", "project_id", "workspace_id", "started_at"),
     Index("ix_conversations_status", "status", "host_id", "last_activity_at"),
+    # '' for those that worked on no session that is known.
+    Index("ix_conversations_attribution", "attribution", "last_activity_at"),
 )
 
 
@@ -142,15 +145,11 @@ agents = Table(
     CheckConstraint("status IN ('running', 'complete', 'failed', 'interrupted')", name="status"),
     Index("ix_agents_session", "project_id", "session_id", "status"),
     Index("ix_agents_recent", "started_at"),
+    Index("ix_agents_project_recent", "project_id", "started_at"),
+    # With the ids, so that those of sessions in some phase are told without a look at the others' rows.
+    Index("ix_agents_status", "status", "started_at", "project_id", "session_id"),
+    Index("ix_agents_type", "agent_type", "started_at"),
     Index("ix_agents_parent", "project_id", "parent_agent_id"),
-)
-Index(
-    "ix_agents_failed",
-    agents.c.started_at,
-    agents.c.project_id,
-    agents.c.session_id,
-    # As ix_sessions_mismatched says it.
-    info={"where": agents.c.status == "failed"},
 )
 
 client_costs = Table(
@@ -181,6 +180,7 @@ todos = Table(
     time("updated_at", null=False, info=OBSERVED),
     json("observed", info=OBSERVED),
     _of_conversation(),
+    Index("ix_todos_status", "status", "updated_at"),
 )
 
 __all__ = ["agents", "client_costs", "conversation_links", "conversations", "todos"]

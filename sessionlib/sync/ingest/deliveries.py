@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from sessionlib.errors import RowRejectedError
@@ -19,11 +20,19 @@ _MOST_BYTES = 8 * 1024 * 1024
 
 
 class Drained(NamedTuple):
-    """What one turn has done: deliveries stored and put aside, and whether more wait."""
+    """What one turn has done.
+
+    Attributes:
+        stored: Deliveries stored.
+        buried: Deliveries put aside.
+        is_more: Whether more wait.
+        latest: When the last of their hooks ran; None for none.
+    """
 
     stored: int
     buried: int
     is_more: bool
+    latest: datetime | None
 
 
 class Deliveries:
@@ -79,7 +88,8 @@ class Deliveries:
                 break
         refused = self._store(read)
         is_more = len(names) > len(read) + unreadable
-        return Drained(len(read) - refused, unreadable + refused, is_more)
+        latest = max((delivery.at for _, delivery in read), default=None)
+        return Drained(len(read) - refused, unreadable + refused, is_more, latest)
 
     def _store(self, read: Sequence[tuple[str, Delivery]]) -> int:
         """Store deliveries together, or singly if the database refuses one; return how many it refused."""

@@ -24,8 +24,12 @@ from tests.configs import Write, refused, told
         ("[daemon]\nlog_level = 'info'", "daemon.log_level", "log_level is level in [log] now"),
         ("log_level = 'info'", "log_level", "log_level is level in [log] now"),
         ("[log]\nzzz = 1", "log.zzz", "allowed here: file, format, level"),
-        ("zzz = 1", "zzz", "allowed here: control, daemon, database, log, sync, watch"),
-        ("source = 'x'", "source", "allowed here: control, daemon, database, log, sync, watch"),
+        ("zzz = 1", "zzz", "allowed here: control, daemon, database, log, prices, sync, tracking, watch"),
+        (
+            "source = 'x'",
+            "source",
+            "allowed here: control, daemon, database, log, prices, sync, tracking, watch",
+        ),
         ('[watch]\n"a\\nb\\u001b" = 1', 'watch."a\\nb\\u001b"', None),
     ],
 )

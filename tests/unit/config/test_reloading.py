@@ -8,11 +8,12 @@ from uuid import UUID
 import pytest
 from pydantic import BaseModel
 
-from sessionlib.config import Config, DatabaseConfig, describe, load, reloaded, sections
+from sessionlib.config import Config, DatabaseConfig, ModelPrice, describe, load, reloaded, sections
 from sessionlib.config.reloading import LIVE, RESTART
 from tests.configs import Write
 
 KEYS = [f"{section}.{name}" for section, model in sections().items() for name in model.model_fields]
+ALL_KEYS = [*KEYS, "prices"]
 
 OTHER: dict[Any, Any] = {
     int: 33,
@@ -24,8 +25,12 @@ OTHER: dict[Any, Any] = {
 
 def changed(key: str) -> Config:
     """Return the defaults with one key changed."""
-    section, name = key.split(".")
     default = Config()
+    if key == "prices":
+        return default.model_copy(
+            update={"prices": {"a-model": ModelPrice(input=1.0, output=2.0, cache_read=0.1)}}
+        )
+    section, name = key.split(".")
     settings: BaseModel = getattr(default, section)
     field = type(settings).model_fields[name]
     named = {
@@ -38,12 +43,14 @@ def changed(key: str) -> Config:
         "control.origins": ("http://localhost",),
         "daemon.host_id": UUID(int=1),
         "sync.read_ahead": False,
+        "tracking.hooks": False,
+        "tracking.transcripts": False,
     }
     value = named.get(key, OTHER.get(field.annotation, Path("/x")))
     return default.model_copy(update={section: settings.model_copy(update={name: value})})
 
 
-@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("key", ALL_KEYS)
 def test_every_key_is_either_applied_or_waits(key: str) -> None:
     """A key has one class, and changing it alone names it there and nothing else."""
     assert (key in LIVE) is not (key in RESTART)
@@ -53,7 +60,7 @@ def test_every_key_is_either_applied_or_waits(key: str) -> None:
 
 def test_no_class_names_a_key_that_is_gone() -> None:
     """The two classes hold the keys there are."""
-    assert set(KEYS) == LIVE | RESTART
+    assert set(ALL_KEYS) == LIVE | RESTART
 
 
 def test_nothing_changed(write: Write) -> None:

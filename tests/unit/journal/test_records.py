@@ -207,3 +207,20 @@ def test_fields_of_any_shape_break_nothing(wrong: Any) -> None:
             message = tree.get("message")
             for name in message if isinstance(message, dict) else ():
                 list(Transcript("s").facts_of(tree | {"message": message | {name: wrong}}, len(line)))
+
+
+@pytest.mark.parametrize(
+    ("said", "parent"),
+    [
+        ({"toolUseId": "t", "spawnDepth": 1}, MAIN),
+        ({"toolUseId": "t", "spawnDepth": 2, "parentAgentId": "a1"}, "a1"),
+        # So 2.1.197 writes it.
+        ({"toolUseId": "t", "spawnDepth": 2}, None),
+        # And so 2.1.80 does.
+        ({}, None),
+    ],
+)
+def test_a_parent_that_is_not_named_is_not_guessed(said: dict[str, Any], parent: str | None) -> None:
+    """The main agent is the parent of agents at the first depth alone."""
+    (seen,) = of(AgentSeen, meta_facts("a2", {"agentType": "scout", "description": "look"} | said))
+    assert (seen.parent, seen.call, seen.weight) == (parent, said.get("toolUseId"), Weight.META)

@@ -43,10 +43,10 @@ def test_stored_agents_keep_the_rule() -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [{"native_id": ""}, {"kind": "other"}, {"checkpoint_number": 0}, {"project_id": "x"}]
+    "values", [{"native_id": None}, {"kind": "other"}, {"checkpoint_number": 0}, {"project_id": "x"}]
 )
 def test_values_that_are_refused(values: dict[str, Any]) -> None:
-    """Empty ids, unknown kinds and checkpoint 0 do not exist."""
+    """Unknown kinds and checkpoint 0 do not exist, and a main agent's empty id is one."""
     with pytest.raises(ValidationError):
         create(**({"kind": "main"} | values))
 

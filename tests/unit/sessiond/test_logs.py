@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from sessiond.logs import LogOptions, Logs, event, set_up
 from sessiond.logs.lines import LineFormat, Style
-from sessiond.logs.redaction import Redactor
 from sessionlib.errors import ConfigError
+from sessionlib.redaction import Redactor
 
 LOG = logging.getLogger("sessiond.test")
 MOST_BYTES = 8192

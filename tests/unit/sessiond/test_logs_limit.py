@@ -10,7 +10,7 @@ import pytest
 
 from sessiond.logs import LogOptions, Logs, event, set_up
 from sessiond.logs.limit import Limit
-from sessiond.logs.redaction import Redactor
+from sessionlib.redaction import Redactor
 
 LOG = logging.getLogger("sessiond.test")
 

@@ -11,8 +11,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sessiond.logs.lines import LineFormat, Style
-from sessiond.logs.redaction import Redactor
-from sessiond.logs.text import escaped
+from sessionlib.escaping import escaped
+from sessionlib.redaction import Redactor
 
 STYLES = ("logfmt", "json")
 

@@ -1,9 +1,9 @@
-"""Execution tracking: conversations, agents, tool calls, logs, usage, and how far journals were read."""
+"""Who worked: conversations, their agents, todos and ledgers, and the sessions they worked on."""
 
 import sqlalchemy as sa
 from alembic import op
 
-from sessionlib.db import execution_views, types
+from sessionlib.db import types
 
 revision = "0005"
 down_revision = "0004"
@@ -12,13 +12,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    _create_who()
-    _create_what()
-    for statement in execution_views.statements(op.get_bind().dialect.name):
-        op.execute(statement)
-
-
-def _create_who() -> None:
     op.create_table(
         "conversations",
         sa.Column("project_id", types.Guid(), nullable=False),
@@ -73,7 +66,10 @@ def _create_who() -> None:
             "project_id", "client", "native_id", name=op.f("uq_conversations_project_id_client_native_id")
         ),
     )
-    op.create_index("ix_conversations_native_id", "conversations", ["client", "native_id"], unique=False)
+    op.create_index(
+        "ix_conversations_attribution", "conversations", ["attribution", "last_activity_at"], unique=False
+    )
+    op.create_index("ix_conversations_native_id", "conversations", ["native_id", "client"], unique=False)
     op.create_index(
         "ix_conversations_project_recent", "conversations", ["project_id", "last_activity_at"], unique=False
     )
@@ -147,17 +143,14 @@ def _create_who() -> None:
             name=op.f("uq_agents_project_id_conversation_id_native_id"),
         ),
     )
-    op.create_index(
-        "ix_agents_failed",
-        "agents",
-        ["started_at", "project_id", "session_id"],
-        unique=False,
-        postgresql_where=sa.text("status = 'failed'"),
-        sqlite_where=sa.text("status = 'failed'"),
-    )
     op.create_index("ix_agents_parent", "agents", ["project_id", "parent_agent_id"], unique=False)
+    op.create_index("ix_agents_project_recent", "agents", ["project_id", "started_at"], unique=False)
     op.create_index("ix_agents_recent", "agents", ["started_at"], unique=False)
     op.create_index("ix_agents_session", "agents", ["project_id", "session_id", "status"], unique=False)
+    op.create_index(
+        "ix_agents_status", "agents", ["status", "started_at", "project_id", "session_id"], unique=False
+    )
+    op.create_index("ix_agents_type", "agents", ["agent_type", "started_at"], unique=False)
     op.create_table(
         "client_costs",
         sa.Column("project_id", types.Guid(), nullable=False),
@@ -234,176 +227,4 @@ def _create_who() -> None:
         ),
         sa.PrimaryKeyConstraint("project_id", "conversation_id", "todo_key", name=op.f("pk_todos")),
     )
-
-
-def _create_what() -> None:
-    op.create_table(
-        "journal_cursors",
-        sa.Column("host_id", types.Guid(), nullable=False),
-        sa.Column("path", types.TextType, nullable=False),
-        sa.Column("client", types.TextType, nullable=False),
-        sa.Column("dev", sa.BigInteger(), nullable=False),
-        sa.Column("inode", sa.BigInteger(), nullable=False),
-        sa.Column("position", sa.BigInteger(), nullable=False),
-        sa.Column("check_hash", types.TextType, nullable=False),
-        sa.Column("size", sa.BigInteger(), nullable=False),
-        sa.Column("mtime_ns", sa.BigInteger(), nullable=False),
-        sa.Column("state", types.JsonType, nullable=False),
-        sa.Column("problem", types.TextType, nullable=True),
-        sa.Column("read_at", types.UtcTime(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["host_id"], ["hosts.host_id"], name=op.f("fk_journal_cursors_host_id_hosts"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("host_id", "path", name=op.f("pk_journal_cursors")),
-    )
-    op.create_table(
-        "agent_logs",
-        sa.Column("project_id", types.Guid(), nullable=False),
-        sa.Column("conversation_id", types.Guid(), nullable=False),
-        sa.Column("event_key", types.TextType, nullable=False),
-        sa.Column("agent_id", types.Guid(), nullable=False),
-        sa.Column("category", types.TextType, nullable=False),
-        sa.Column("event_type", types.TextType, nullable=False),
-        sa.Column("detail", types.TextType, nullable=True),
-        sa.Column("tool_use_id", types.TextType, nullable=True),
-        sa.Column("at", types.UtcTime(), nullable=False),
-        sa.Column("size", sa.BigInteger(), nullable=False),
-        sa.Column("digest", types.TextType, nullable=True),
-        sa.Column("body", types.TextType, nullable=True),
-        sa.CheckConstraint("category IN ('hook', 'response', 'phase')", name=op.f("ck_agent_logs_category")),
-        sa.ForeignKeyConstraint(
-            ["project_id", "agent_id"],
-            ["agents.project_id", "agents.agent_id"],
-            name=op.f("fk_agent_logs_project_id_agent_id_agents"),
-            ondelete="CASCADE",
-        ),
-        sa.PrimaryKeyConstraint("project_id", "conversation_id", "event_key", name=op.f("pk_agent_logs")),
-    )
-    op.create_index(
-        "ix_agent_logs_conversation",
-        "agent_logs",
-        ["project_id", "conversation_id", "at", "event_key"],
-        unique=False,
-    )
-    op.create_index("ix_agent_logs_recent", "agent_logs", ["at"], unique=False)
-    op.create_table(
-        "tool_calls",
-        sa.Column("project_id", types.Guid(), nullable=False),
-        sa.Column("conversation_id", types.Guid(), nullable=False),
-        sa.Column("tool_use_id", types.TextType, nullable=False),
-        sa.Column("agent_id", types.Guid(), nullable=False),
-        sa.Column("tool_name", types.TextType, nullable=False),
-        sa.Column("server", types.TextType, nullable=True),
-        sa.Column("outcome", types.TextType, nullable=False),
-        sa.Column("error", types.TextType, nullable=True),
-        sa.Column("called_at", types.UtcTime(), nullable=True),
-        sa.Column("ended_at", types.UtcTime(), nullable=True),
-        sa.Column("duration_ms", sa.BigInteger(), nullable=True),
-        sa.Column("input_size", sa.BigInteger(), nullable=True),
-        sa.Column("output_size", sa.BigInteger(), nullable=True),
-        sa.Column("name_weight", sa.Integer(), nullable=False),
-        sa.Column("weight", sa.Integer(), nullable=False),
-        sa.CheckConstraint(
-            "outcome IN ('open', 'ok', 'failed', 'denied', 'interrupted')", name=op.f("ck_tool_calls_outcome")
-        ),
-        sa.ForeignKeyConstraint(
-            ["project_id", "agent_id"],
-            ["agents.project_id", "agents.agent_id"],
-            name=op.f("fk_tool_calls_project_id_agent_id_agents"),
-            ondelete="CASCADE",
-        ),
-        sa.PrimaryKeyConstraint("project_id", "conversation_id", "tool_use_id", name=op.f("pk_tool_calls")),
-    )
-    op.create_index("ix_tool_calls_agent", "tool_calls", ["project_id", "agent_id"], unique=False)
-    op.create_index(
-        "ix_tool_calls_conversation",
-        "tool_calls",
-        ["project_id", "conversation_id", "called_at"],
-        unique=False,
-    )
-    op.create_index(
-        "ix_tool_calls_name",
-        "tool_calls",
-        ["server", "tool_name", "outcome", "project_id", "duration_ms"],
-        unique=False,
-    )
-    op.create_index("ix_tool_calls_recent", "tool_calls", ["called_at"], unique=False)
-    op.create_table(
-        "usage_records",
-        sa.Column("project_id", types.Guid(), nullable=False),
-        sa.Column("client", types.TextType, nullable=False),
-        sa.Column("message_id", types.TextType, nullable=False),
-        sa.Column("conversation_id", types.Guid(), nullable=False),
-        sa.Column("agent_id", types.Guid(), nullable=False),
-        sa.Column("at", types.UtcTime(), nullable=False),
-        sa.Column("model", types.TextType, nullable=False),
-        sa.Column("request_id", types.TextType, nullable=True),
-        sa.Column("input_tokens", sa.BigInteger(), nullable=False),
-        sa.Column("output_tokens", sa.BigInteger(), nullable=False),
-        sa.Column("cache_read_tokens", sa.BigInteger(), nullable=False),
-        sa.Column("cache_write_5m_tokens", sa.BigInteger(), nullable=False),
-        sa.Column("cache_write_1h_tokens", sa.BigInteger(), nullable=False),
-        sa.Column("web_searches", sa.BigInteger(), nullable=False),
-        sa.Column("is_final", sa.Boolean(), nullable=False),
-        sa.Column("cost_usd", types.Money(), nullable=True),
-        sa.Column("cost_source", types.TextType, nullable=True),
-        sa.Column("price_version", types.TextType, nullable=True),
-        sa.Column("session_id", types.Guid(), nullable=True),
-        sa.Column("phase", types.TextType, nullable=True),
-        sa.Column("checkpoint_number", sa.Integer(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["project_id", "agent_id"],
-            ["agents.project_id", "agents.agent_id"],
-            name=op.f("fk_usage_records_project_id_agent_id_agents"),
-            ondelete="CASCADE",
-        ),
-        sa.PrimaryKeyConstraint("project_id", "client", "message_id", name=op.f("pk_usage_records")),
-    )
-    op.create_index("ix_usage_records_agent", "usage_records", ["project_id", "agent_id"], unique=False)
-    op.create_index(
-        "ix_usage_records_conversation",
-        "usage_records",
-        ["project_id", "conversation_id", "at"],
-        unique=False,
-    )
-    op.create_table(
-        "usage_totals",
-        sa.Column("project_id", types.Guid(), nullable=False),
-        sa.Column("agent_id", types.Guid(), nullable=False),
-        sa.Column("source", types.TextType, nullable=False),
-        sa.Column("day", types.TextType, nullable=False),
-        sa.Column("model", types.TextType, nullable=False),
-        sa.Column("session_key", types.TextType, nullable=False),
-        sa.Column("phase", types.TextType, nullable=False),
-        sa.Column("checkpoint_number", sa.Integer(), nullable=False),
-        sa.Column("conversation_id", types.Guid(), nullable=False),
-        sa.Column("messages", sa.BigInteger(), nullable=False),
-        sa.Column("input_tokens", sa.BigInteger(), nullable=False),
-        sa.Column("output_tokens", sa.BigInteger(), nullable=False),
-        sa.Column("cache_read_tokens", sa.BigInteger(), nullable=False),
-        sa.Column("cache_write_tokens", sa.BigInteger(), nullable=False),
-        sa.Column("unpriced", sa.BigInteger(), nullable=False),
-        sa.Column("cost_usd", types.Money(), nullable=True),
-        sa.CheckConstraint("source IN ('messages', 'client')", name=op.f("ck_usage_totals_source")),
-        sa.ForeignKeyConstraint(
-            ["project_id", "agent_id"],
-            ["agents.project_id", "agents.agent_id"],
-            name=op.f("fk_usage_totals_project_id_agent_id_agents"),
-            ondelete="CASCADE",
-        ),
-        sa.PrimaryKeyConstraint(
-            "project_id",
-            "agent_id",
-            "source",
-            "day",
-            "model",
-            "session_key",
-            "phase",
-            "checkpoint_number",
-            name=op.f("pk_usage_totals"),
-        ),
-    )
-    op.create_index(
-        "ix_usage_totals_conversation", "usage_totals", ["project_id", "conversation_id"], unique=False
-    )
-    op.create_index("ix_usage_totals_session", "usage_totals", ["project_id", "session_key"], unique=False)
+    op.create_index("ix_todos_status", "todos", ["status", "updated_at"], unique=False)

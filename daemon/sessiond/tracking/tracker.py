@@ -1,0 +1,348 @@
+"""The tracker: one thread that brings journals into the database, and what follows from them up to date."""
+
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+from sessiond.logs import event
+from sessiond.progress import Progress
+from sessiond.tracking.bells import Bells, Covered
+from sessionlib.config import TrackingConfig
+from sessionlib.db import execution
+from sessionlib.db.engine import Database
+from sessionlib.errors import DatabaseError
+from sessionlib.journal.adapter import Adapter, JournalFile
+from sessionlib.journal.spool import Spool
+from sessionlib.models.base import utc_now
+from sessionlib.sync.ingest import upkeep
+from sessionlib.sync.ingest.deliveries import Deliveries
+from sessionlib.sync.ingest.ingester import Ingester
+from sessionlib.sync.ingest.transcripts import Transcripts
+
+logger = logging.getLogger("sessiond.tracking")
+
+_LOOK = 60.0
+"""Seconds between two looks at everything, for what no event told."""
+_COME = 5.0
+"""Seconds between two looks for a folder that is not there yet: a client that was never started has none."""
+_QUIET = 0.05
+"""Seconds that are waited after an event, so that a flurry of them is one turn."""
+_SETTLE_AFTER = 1.0
+"""Seconds after a session changed until the usage of its conversations is counted anew."""
+_RETRY_FIRST, _RETRY_MOST = 0.5, 15.0
+_HOUR = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Journals:
+    """What is read, and what reads it; used by one thread at a time.
+
+    Attributes:
+        spool: Where hooks leave their deliveries; None when they are not to be read.
+        folders: The configuration folders whose transcripts are read, with their client's adapter.
+        ingester: Stores.
+        deliveries: Reads the spool.
+        transcripts: Reads transcripts.
+    """
+
+    spool: Spool | None
+    folders: Mapping[Path, Adapter]
+    ingester: Ingester
+    deliveries: Deliveries | None
+    transcripts: Transcripts
+
+
+@dataclass(frozen=True, slots=True)
+class TrackingStatus:
+    """How the tracker stands at one moment.
+
+    Attributes:
+        spooled: Deliveries of hooks that wait.
+        dropped: Deliveries that were lost because the spool was full.
+        stored: Deliveries stored since the start.
+        buried: Deliveries put aside since the start.
+        lines: Lines of transcripts read since the start.
+        unlinked: Active conversations that work on no session that is known; None before the first look.
+        last_delivery_at: When the last hook ran that was heard of.
+        error: Why nothing is stored at present.
+    """
+
+    spooled: int
+    dropped: int
+    stored: int
+    buried: int
+    lines: int
+    unlinked: int | None
+    last_delivery_at: datetime | None
+    error: str | None
+
+
+class Tracker:
+    """Owns the thread; `start` and `stop` are called once each, the rest from any thread.
+
+    Args:
+        database: With the current schema.
+        host_id: This machine.
+        journals: What is read; by this thread alone.
+        config: The settings in force.
+        settled_before: Sessions that were written since then are counted anew at the start.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        host_id: UUID,
+        journals: Journals,
+        config: TrackingConfig,
+        *,
+        settled_before: Callable[[], datetime | None] = lambda: None,
+    ) -> None:
+        self._database = database
+        self._host_id = host_id
+        self._spool = journals.spool
+        self._folders = dict(journals.folders)
+        self._ingester = journals.ingester
+        self._deliveries = journals.deliveries
+        self._transcripts = journals.transcripts
+        self.config = config
+        self._settled_before = settled_before
+        self._bells = Bells(self._ring)
+        self._thread = threading.Thread(target=self._run, name="tracker", daemon=True)
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._touched: dict[Path, None] = {}
+        self._sessions: dict[UUID, set[UUID]] = defaultdict(set)
+        self._settle_at: float | None = None
+        self._look_at = 0.0
+        self._tidy_at = 0.0
+        self._is_loaded = self._is_covered = False
+        self._since: float | None = None
+        self._holding: float | None = None
+        self._doing: str | None = None
+        self._error: str | None = None
+        self._stored = self._buried = self._lines = 0
+        self._unlinked: int | None = None
+        self._last_delivery: datetime | None = None
+
+    # --- from any thread -----------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        if self._spool is not None:
+            self._spool.prepare()
+        self._thread.start()
+
+    def stop(self, timeout: float) -> None:
+        """End after the transaction that is under way; what is left is found by the next start."""
+        ends = time.monotonic() + timeout
+        self._stopping.set()
+        self._wake.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+        self._bells.stop(max(0.0, ends - time.monotonic()))
+
+    def sessions_changed(self, project_id: UUID, session_ids: Collection[UUID]) -> None:
+        """Count the usage of conversations anew that worked on these sessions, soon."""
+        with self._lock:
+            self._sessions[project_id].update(session_ids)
+            if self._settle_at is None:
+                self._settle_at = time.monotonic() + _SETTLE_AFTER
+                self._wake.set()
+
+    def database_replaced(self) -> None:
+        """Read everything anew: what was stored may be gone."""
+        with self._lock:
+            self._is_loaded = False
+            self._look_at = 0.0
+        self._wake.set()
+
+    def progress(self) -> Progress:
+        """Tell how it gets on; what waits for the database is not held."""
+        return Progress("tracker", self._thread.is_alive(), self._since, self._holding, self._doing)
+
+    def status(self) -> TrackingStatus:
+        """Return how it stands; lists the spool."""
+        spooled = self._spool.waiting()[0] if self._spool is not None else 0
+        return TrackingStatus(
+            spooled=spooled,
+            dropped=self._spool.dropped() if self._spool is not None else 0,
+            stored=self._stored,
+            buried=self._buried,
+            lines=self._lines,
+            unlinked=self._unlinked,
+            last_delivery_at=self._last_delivery,
+            error=self._error,
+        )
+
+    def _ring(self, path: Path) -> None:
+        with self._lock:
+            self._touched[path] = None
+        self._wake.set()
+
+    # --- the thread ----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        delay = _RETRY_FIRST
+        while not self._stopping.is_set():
+            try:
+                self._turn()
+            except DatabaseError as error:
+                self._complain(error)
+                self._stopping.wait(delay)
+                delay = min(2 * delay, _RETRY_MOST)
+                continue
+            except Exception:  # a defect in here must not end the thread
+                logger.exception("tracking failed", extra={"event": "tracking.failed", "fields": {}})
+                self._look_at = 0.0
+                self._stopping.wait(delay)
+                delay = min(2 * delay, _RETRY_MOST)
+                continue
+            delay = _RETRY_FIRST
+            if self._error is not None:
+                self._error = None
+                event(logger, logging.INFO, "tracking.recovered", "tracking goes on")
+            self._holding = self._doing = None
+            self._wake.wait(self._pause())
+            if self._wake.is_set() and not self._stopping.is_set():
+                self._stopping.wait(_QUIET)
+
+    def _complain(self, error: DatabaseError) -> None:
+        self._holding = self._doing = None
+        self._look_at = 0.0  # what the events said that were taken by then
+        if self._error is None:
+            event(logger, logging.WARNING, "tracking.waiting", "tracking waits", error=str(error))
+        self._error = str(error)
+
+    def _pause(self) -> float:
+        now = time.monotonic()
+        due = [self._look_at, *([self._settle_at] if self._settle_at is not None else [])]
+        if not self._is_covered:
+            due.append(now + _COME)
+        return max(0.0, min(due) - now)
+
+    def _cover(self) -> None:
+        """Watch what is there by now; what was written there before must be looked for."""
+        wanted = [(adapter.watched(folder), True) for folder, adapter in self._folders.items()]
+        if self._spool is not None:
+            wanted.append((self._spool.inbox, False))
+        news = [self._bells.cover(path, recursive=recursive) for path, recursive in wanted]
+        if any(one is Covered.NOW for one in news):
+            self._look_at = 0.0
+        self._is_covered = Covered.NOT not in news
+
+    def _turn(self) -> None:
+        self._wake.clear()
+        self._holding = time.monotonic()
+        if not self._is_loaded:
+            self._load()
+        self._cover()
+        self._drain()
+        with self._lock:
+            touched, self._touched = list(self._touched), {}
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._look_at = now + _LOOK
+            self._look_at_all()
+            self._tidy(now)
+        else:
+            self._look_at_some(touched)
+        if self._settle_at is not None and time.monotonic() >= self._settle_at:
+            self._settle()
+
+    def _load(self) -> None:
+        self._transcripts.load()
+        since = self._settled_before()
+        if since is not None:
+            with self._database.read() as connection:
+                found = execution.sessions_synced_since(connection, since)
+            for project_id, session_ids in found.items():
+                self.sessions_changed(project_id, session_ids)
+        self._is_loaded = True
+
+    def _moved(self, doing: str) -> None:
+        self._since = time.monotonic()
+        self._doing = doing
+
+    def _drain(self) -> None:
+        """Store what waits in the spool."""
+        if self._deliveries is None:
+            return
+        while not self._stopping.is_set():
+            done = self._deliveries.drain()
+            self._stored += done.stored
+            self._buried += done.buried
+            self._last_delivery = done.latest or self._last_delivery
+            self._moved("reading the spool")
+            if not done.is_more:
+                return
+
+    def _look_at_all(self) -> None:
+        """Look at everything that is there."""
+        if self._spool is not None:
+            self._spool.relieve()
+            self._drain()
+        for folder, adapter in self._folders.items():
+            for journal in self._transcripts.changed(adapter, folder):
+                self._read(adapter, journal)
+                self._drain()
+                if self._stopping.is_set():
+                    return
+
+    def _look_at_some(self, touched: Collection[Path]) -> None:
+        journals: dict[JournalFile, Adapter] = {}
+        for path in touched:
+            for folder, adapter in self._folders.items():
+                journal = adapter.journal_at(path, folder)
+                if journal is not None:
+                    journals[journal] = adapter
+                elif path.is_relative_to(adapter.watched(folder)) and path.is_dir():
+                    # A new folder: what was written into it before it was watched rang no bell.
+                    self._look_at = 0.0
+        for journal, adapter in journals.items():
+            self._read(adapter, journal)
+            if self._stopping.is_set():
+                return
+
+    def _read(self, adapter: Adapter, journal: JournalFile) -> None:
+        for looked in self._transcripts.read(adapter, journal):
+            self._lines += looked.lines
+            self._moved("reading transcripts")
+            if self._stopping.is_set():
+                return
+
+    def _settle(self) -> None:
+        with self._lock:
+            sessions, self._sessions = self._sessions, defaultdict(set)
+            self._settle_at = None
+        try:
+            for project_id, session_ids in sessions.items():
+                for _ in upkeep.settle_sessions(self._database, self._ingester, project_id, session_ids):
+                    self._moved("counting usage anew")
+                    if self._stopping.is_set():
+                        return
+        except DatabaseError:
+            for project_id, session_ids in sessions.items():
+                self.sessions_changed(project_id, session_ids)
+            raise
+
+    def _tidy(self, now: float) -> None:
+        """Close what nobody closed, and count; delete old events once an hour."""
+        idle = timedelta(seconds=self.config.abandon_after)
+        upkeep.close_abandoned(self._database, self._ingester, self._host_id, now=utc_now(), idle=idle)
+        with self._database.read() as connection:
+            self._unlinked = execution.unlinked(connection)
+        if now >= self._tidy_at:
+            self._tidy_at = now + _HOUR
+            if self.config.log_days:
+                before = utc_now() - timedelta(days=self.config.log_days)
+                for _ in upkeep.drop_old_logs(self._database, before):
+                    self._moved("deleting old events")
+                    if self._stopping.is_set():
+                        return
