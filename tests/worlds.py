@@ -266,4 +266,7 @@ def write_one_of_everything(connection: Connection, place: Place, slug: str = "w
     )
     bulk.insert_new(connection, tables.findings, [finding])
     bulk.insert_new(connection, tables.project_aliases, [(f"path:{slug}", place.project_id, T0)])
+    from tests import deeds  # noqa: PLC0415 - which are done in worlds
+
+    deeds.write_one_of_everything(connection, place, row)
     return row

@@ -208,7 +208,7 @@ class Parts:
         """Work with other settings; watch the roots that are new, and no longer those that went."""
         before, self.config = self.config.watch.roots, config
         if self.tracker is not None:
-            self.tracker.config = config.tracking
+            self.tracker.change(config)
         roots = config.watch.roots
         if roots == before:
             return

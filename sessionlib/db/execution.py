@@ -132,6 +132,36 @@ def agents_by_id(connection: Connection, project_id: UUID, ids: Collection[UUID]
     return [AgentRow(*row) for row in rows]
 
 
+def callers(
+    connection: Connection, project_id: UUID, calls: Mapping[UUID, Collection[str]]
+) -> dict[tuple[UUID, str], UUID]:
+    """Return the agents that made some calls, by conversation and call."""
+    found = {}
+    for conversation_id, ids in calls.items():
+        owner = {"project_id": project_id, "conversation_id": conversation_id}
+        for row in bulk.rows_among(connection, tables.tool_calls, owner, "tool_use_id", list(ids)):
+            call = ToolCallRow(*row)
+            found[conversation_id, call.tool_use_id] = call.agent_id
+    return found
+
+
+def spawned_by(
+    connection: Connection, project_id: UUID, calls: Mapping[UUID, Collection[str]]
+) -> list[AgentRow]:
+    """Return the agents that some calls have spawned."""
+    return [
+        AgentRow(*row)
+        for conversation_id, ids in calls.items()
+        for row in bulk.rows_among(
+            connection,
+            tables.agents,
+            {"project_id": project_id, "conversation_id": conversation_id},
+            "spawned_by",
+            list(ids),
+        )
+    ]
+
+
 # --- writing -----------------------------------------------------------------------------------------
 
 
@@ -209,6 +239,16 @@ def unlinked(connection: Connection) -> int:
     )
     wanted = select(func.count()).select_from(tables.conversations).where(them.status == "active", ~linked)
     return connection.scalar(wanted) or 0
+
+
+def unpriced(connection: Connection) -> dict[UUID, list[UUID]]:
+    """Return the conversations with usage that has no price, by project."""
+    table = tables.agents.c
+    found: dict[UUID, list[UUID]] = defaultdict(list)
+    wanted = select(table.project_id, table.conversation_id).where(table.unpriced > 0).distinct()
+    for project_id, conversation_id in connection.execute(wanted):
+        found[project_id].append(conversation_id)
+    return found
 
 
 def sessions_synced_since(connection: Connection, since: datetime) -> dict[UUID, list[UUID]]:

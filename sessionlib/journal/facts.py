@@ -263,6 +263,22 @@ class Logged:
     body: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Drifted:
+    """An event came without a field that it should have: the client has changed, and rows may be missing.
+
+    Attributes:
+        field: What is missing, as ``event.field``; one of a few.
+        at: When.
+        since: The client's version from which on the field is always there; empty when what was said shows
+            that the client is that new. Nothing is wrong with an older one.
+    """
+
+    field: str
+    at: datetime
+    since: str = ""
+
+
 Fact = (
     Seen
     | Started
@@ -277,4 +293,5 @@ Fact = (
     | Spent
     | Todo
     | Logged
+    | Drifted
 )

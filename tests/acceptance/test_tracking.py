@@ -115,7 +115,9 @@ def test_an_idle_tracker_is_idle(tracked: Tracked, wait_until: Wait) -> None:
     """Reading raises no event: once everything is read, the daemon does nothing."""
     put_transcripts(tracked.config)
     tracked.start()
-    wait_until(lambda: tracked.count("journal_cursors") == 40, "all transcripts", 20)
+    wait_until(
+        lambda: tracked.count("journal_cursors", "client = 'claude-code'") == 40, "all transcripts", 20
+    )
     time.sleep(1)
     before = cpu_of(tracked.daemon)
     time.sleep(3)

@@ -4,12 +4,15 @@ import asyncio
 import json
 import os
 from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
 from typing import Any
 
 from aiohttp import web
 
 from sessiond.control.answers import RequestError
+from sessionlib import moments
 from sessionlib.db.crud.changes import nearest
+from sessionlib.models import utc_now
 
 BODY_MOST = 64 * 1024
 """Bytes of a request's body."""
@@ -53,6 +56,16 @@ def a_flag(value: Any) -> bool:
     if isinstance(value, str) and value.lower() in _YES | _NO:
         return value.lower() in _YES
     raise ValueError("true or false")
+
+
+def a_moment(value: Any) -> datetime:
+    """Take a moment: a day, an ISO moment, or how long ago; in UTC."""
+    return moments.moment(a_text(value), utc_now())
+
+
+def a_day(value: Any) -> str:
+    """Take a day in UTC, in any way in which a moment is given."""
+    return moments.day(a_text(value), utc_now())
 
 
 def a_whole(least: int, most: int = MOST) -> Kind:

@@ -1,4 +1,4 @@
-"""GET /sessions, /projects and /queries: the reading verbs of the command line, with the same rows."""
+"""GET /sessions, /agents and the like: the reading verbs of the command line, with the same rows."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ from sessiond.control.health import AGE_KINDS
 from sessionlib.db import queries
 from sessionlib.db.crud import projects as project_rows
 from sessionlib.db.crud import sessions as session_rows
-from sessionlib.db.queries import named
+from sessionlib.db.queries import asked, named
 from sessionlib.errors import UsageError
 
 MOST_ROWS = 10_000
@@ -40,6 +40,50 @@ _OPTION_KINDS: dict[str, asking.Kind] = {
     "session": asking.a_text,
     "limit": asking.a_whole(1, MOST_ROWS),
 }
+
+_WHOSE: dict[str, asking.Kind] = {
+    "project": asking.a_text,
+    "session": asking.a_text,
+    "limit": asking.a_whole(1, MOST_ROWS),
+}
+_ASKED_KINDS: dict[str, dict[str, asking.Kind]] = {
+    "conversations": _WHOSE
+    | {
+        "status": asking.a_text,
+        "client": asking.a_text,
+        "since": asking.a_moment,
+        "unlinked": asking.a_flag,
+        "offset": asking.a_whole(0),
+    },
+    "agents": _WHOSE
+    | {
+        "failed": asking.a_flag,
+        "status": asking.a_text,
+        "phase": asking.a_text,
+        "type": asking.a_text,
+        "conversation": asking.a_text,
+        "since": asking.a_moment,
+        "offset": asking.a_whole(0),
+    },
+    "costs": _WHOSE | {"by": asking.a_text, "since": asking.a_day, "until": asking.a_day},
+    "tools": _WHOSE | {"server": asking.a_text, "mcp": asking.a_flag, "failed": asking.a_flag},
+    "logs": _WHOSE
+    | {
+        "conversation": asking.a_text,
+        "category": asking.a_text,
+        "since": asking.a_moment,
+        "after": asking.a_text,
+        "before": asking.a_text,
+    },
+    "timeline": _WHOSE | {"since": asking.a_moment},
+    "todos": {
+        "project": asking.a_text,
+        "conversation": asking.a_text,
+        "all": asking.a_flag,
+        "limit": asking.a_whole(1, MOST_ROWS),
+    },
+}
+"""What the lists about agents' work take, by their names in `asked`."""
 
 Found = tuple[list[Any], dict[str, Any]]
 """Rows as plain values, and what the answer says beside them."""
@@ -97,6 +141,19 @@ async def query(call: Call) -> web.StreamResponse:
     def ask(connection: Connection) -> Found:
         found = named.answer(connection, question, options)
         return plain_rows(found.rows), {"more": found.more}
+
+    return await _answer(call, given, ask)
+
+
+async def work(call: Call, name: str) -> web.StreamResponse:
+    """Answer one of the lists about agents' work, by its name in `asked`."""
+    given = asking.parameters(call.request, _ASKED_KINDS[name] | AGE_KINDS)
+    options = {option: value for option, value in given.items() if option not in AGE_KINDS}
+
+    def ask(connection: Connection) -> Found:
+        found = asked.answer(connection, name, options)
+        beside = dict(zip(found.more, plain_rows(list(found.more.values())), strict=True))
+        return plain_rows(found.rows), beside
 
     return await _answer(call, given, ask)
 

@@ -28,6 +28,17 @@ def _reading(name: str) -> Handler:
     return handler
 
 
+def _work(name: str) -> Handler:
+    """Return a handler of `reading.work`, as `_reading` does."""
+
+    async def handler(call: Call) -> web.StreamResponse:
+        from sessiond.control import reading  # noqa: PLC0415
+
+        return await reading.work(call, name)
+
+    return handler
+
+
 class Route(NamedTuple):
     """One path and what answers its methods.
 
@@ -68,6 +79,13 @@ ROUTES = (
     Route("/reload", {"POST": acting.reload}),
     Route("/sessions", {"GET": _reading("sessions")}),
     Route("/sessions", {"GET": _reading("session")}, rest="SESSION"),
+    Route("/conversations", {"GET": _work("conversations")}),
+    Route("/agents", {"GET": _work("agents")}),
+    Route("/costs", {"GET": _work("costs")}),
+    Route("/tools", {"GET": _work("tools")}),
+    Route("/logs", {"GET": _work("logs")}),
+    Route("/timeline", {"GET": _work("timeline")}),
+    Route("/todos", {"GET": _work("todos")}),
     Route("/queries", {"GET": _reading("catalogue")}),
     Route("/queries", {"GET": _reading("query")}, rest="NAME"),
 )

@@ -13,7 +13,7 @@ from uuid import UUID
 from sessiond.logs import event
 from sessiond.progress import Progress
 from sessiond.tracking.bells import Bells, Covered
-from sessionlib.config import TrackingConfig
+from sessionlib.config import Config
 from sessionlib.db import execution
 from sessionlib.db.engine import Database
 from sessionlib.errors import DatabaseError
@@ -23,6 +23,7 @@ from sessionlib.models.base import utc_now
 from sessionlib.sync.ingest import upkeep
 from sessionlib.sync.ingest.deliveries import Deliveries
 from sessionlib.sync.ingest.ingester import Ingester
+from sessionlib.sync.ingest.prices import pricer, version_of
 from sessionlib.sync.ingest.transcripts import Transcripts
 
 logger = logging.getLogger("sessiond.tracking")
@@ -99,7 +100,7 @@ class Tracker:
         database: Database,
         host_id: UUID,
         journals: Journals,
-        config: TrackingConfig,
+        config: Config,
         *,
         settled_before: Callable[[], datetime | None] = lambda: None,
     ) -> None:
@@ -155,6 +156,15 @@ class Tracker:
             if self._settle_at is None:
                 self._settle_at = time.monotonic() + _SETTLE_AFTER
                 self._wake.set()
+
+    def change(self, config: Config) -> None:
+        """Work with other settings from the next turn on."""
+        with self._lock:
+            if config.prices != self.config.prices:
+                self._ingester.use_prices(pricer(config.prices))
+                self._is_loaded = False
+            self.config = config
+        self._wake.set()
 
     def database_replaced(self) -> None:
         """Read everything anew: what was stored may be gone."""
@@ -265,6 +275,12 @@ class Tracker:
             for project_id, session_ids in found.items():
                 self.sessions_changed(project_id, session_ids)
         self._is_loaded = True
+        for _ in upkeep.price_anew(
+            self._database, self._ingester, self._host_id, version_of(self.config.prices)
+        ):
+            self._moved("pricing usage")
+            if self._stopping.is_set():
+                return
 
     def _moved(self, doing: str) -> None:
         self._since = time.monotonic()
@@ -334,14 +350,14 @@ class Tracker:
 
     def _tidy(self, now: float) -> None:
         """Close what nobody closed, and count; delete old events once an hour."""
-        idle = timedelta(seconds=self.config.abandon_after)
+        idle = timedelta(seconds=self.config.tracking.abandon_after)
         upkeep.close_abandoned(self._database, self._ingester, self._host_id, now=utc_now(), idle=idle)
         with self._database.read() as connection:
             self._unlinked = execution.unlinked(connection)
         if now >= self._tidy_at:
             self._tidy_at = now + _HOUR
-            if self.config.log_days:
-                before = utc_now() - timedelta(days=self.config.log_days)
+            if self.config.tracking.log_days:
+                before = utc_now() - timedelta(days=self.config.tracking.log_days)
                 for _ in upkeep.drop_old_logs(self._database, before):
                     self._moved("deleting old events")
                     if self._stopping.is_set():

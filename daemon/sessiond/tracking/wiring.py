@@ -53,7 +53,7 @@ def make_tracker(
             deliveries=None if spool is None else Deliveries(spool, ingester, ADAPTERS, clean, bodies=bodies),
             transcripts=Transcripts(database, ingester, host.host_id, clean, bodies=bodies),
         ),
-        tracking,
+        config,
         settled_before=settled_before,
     )
 

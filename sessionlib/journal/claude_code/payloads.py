@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from sessionlib.journal.adapter import BadPayloadError
+from sessionlib.journal.claude_code.contract import at_least, missing_fields
 from sessionlib.journal.claude_code.tools import (
     kind_of,
     lists_todos,
@@ -27,6 +28,7 @@ from sessionlib.journal.facts import (
     AgentEnded,
     AgentSeen,
     Called,
+    Drifted,
     Ended,
     Ending,
     Fact,
@@ -115,6 +117,8 @@ def facts_of(delivery: Delivery, payload: Payload, *, bodies: bool = False) -> I
         digest=hashlib.sha256(delivery.body).hexdigest()[:16],
         body=delivery.body.decode("utf-8", "replace") if bodies else None,
     )
+    if delivery.cut is None:
+        yield from _drifted(event, payload, at)
     more = _EVENTS.get(event)
     if more is not None:
         yield from more(payload, agent, at)
@@ -135,6 +139,16 @@ def _seen(delivery: Delivery, payload: Payload, *, is_work: bool) -> Seen:
         session=context.get("SESSIOND_SESSION"),
         is_work=is_work,
     )
+
+
+def _drifted(event: str, payload: Payload, at: datetime) -> Iterator[Fact]:
+    missing = missing_fields(event, payload)
+    if missing:
+        shown = at_least(payload)
+        for field in missing:
+            is_proved = shown is not None and shown >= field.since
+            since = "" if is_proved else ".".join(map(str, field.since))
+            yield Drifted(f"{event}.{field.name}", at, since)
 
 
 def _detail(payload: Payload) -> str | None:

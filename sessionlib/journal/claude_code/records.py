@@ -38,6 +38,14 @@ from sessionlib.journal.facts import (
 )
 from sessionlib.journal.trees import count_of, text_of
 
+_UNKNOWN, _COPIED, _OWN = "unknown", "copied", "own"
+_MOST_HELD = 50
+_HELD = (
+    *("type", "subtype", "uuid", "parentUuid", "timestamp", "agentId", "isSidechain"),
+    *("cwd", "version", "entrypoint", "gitBranch"),
+)
+"""What is kept of a line that is put aside; before the first answer there are no calls, and no results."""
+
 _MESSAGES = frozenset({"user", "assistant", "system", "attachment"})
 _NOT_READ = frozenset({"api-request", "api-request-blob", "api-request-shape"})
 _SYNTHETIC = "<synthetic>"
@@ -78,11 +86,21 @@ class Transcript:
             call: (name, given) for call, (name, given) in kept.get("calls", {}).items()
         }
         self._copied: dict[str, None] = dict.fromkeys(kept.get("copied", ()))
+        # Only a conversation's own file can begin with a copy; and it does so before anything of its own.
+        self._origin: str = kept.get("origin", _UNKNOWN if agent == MAIN else _OWN)
+        self._held: list[Record] = list(kept.get("held", ()))
 
     def state(self) -> dict[str, Any]:
         """Return what the next reader must know, as JSON values; a few hundred bytes mostly."""
         kept: dict[str, Any] = {} if self._at is None else {"at": self._at.isoformat()}
-        parts = {"calls": dict(self._tools), "chains": dict(self._chains), "copied": list(self._copied)}
+        parts: dict[str, Any] = {
+            "calls": dict(self._tools),
+            "chains": dict(self._chains),
+            "copied": list(self._copied),
+            "held": list(self._held),
+        }
+        if self._origin != (_UNKNOWN if self._agent == MAIN else _OWN):
+            kept["origin"] = self._origin
         return kept | {name: part for name, part in parts.items() if part}
 
     def facts_of(self, record: Record, size: int, body: str | None = None) -> Iterator[Fact]:
@@ -111,8 +129,16 @@ class Transcript:
         if copied is not None and copied != self._native_id:
             # What it says was said, and is counted, in the other conversation.
             self._note_copied(record)
+            self._origin, self._held = _COPIED, []
             yield CopiedFrom(copied)
             return
+        if self._origin != _OWN:
+            if kind != "assistant":
+                self._hold(record, size, body)
+                return
+            held, self._held, self._origin = self._held, [], _OWN
+            for one in held:
+                yield from self.facts_of(one, one["size"], one.get("body"))
         if self._at is None or at > self._at:
             self._at = at
         agent = self._agent_of(record)
@@ -122,6 +148,15 @@ class Transcript:
             category = "phase" if kind == "system" else "response"
             yield Logged(uuid, at, category, name or kind, agent, size=size, body=body)
         yield from self._message(record, kind, agent, at)
+
+    def _hold(self, record: Record, size: int, body: str | None) -> None:
+        """Put a line aside until an answer tells whose it is: only answers say that they were copied.
+
+        Of a fork's copied lines the last ones cannot be told from its first own ones, and are left out.
+        """
+        if self._origin == _UNKNOWN and len(self._held) < _MOST_HELD:
+            kept = {name: record[name] for name in _HELD if name in record} | {"size": size}
+            self._held.append(kept if body is None else kept | {"body": body[:_LARGEST_INPUT]})
 
     def _note_copied(self, record: Record) -> None:
         """Remember the calls of a copied line: their results, copied too, are not marked."""
@@ -229,10 +264,15 @@ class Transcript:
             yield from todos_of(name, given, answer, at)
 
 
-def meta_facts(agent: str, meta: Record) -> Iterator[Fact]:
+def meta_facts(agent: str, meta: Record, at: datetime) -> Iterator[Fact]:
     """Yield what the small file beside an agent's transcript says: the one source that knows its parent.
 
     Of an agent's agent not every version names the parent; then it is the one that made the call.
+
+    Args:
+        agent: The agent's native id.
+        meta: The file's content.
+        at: When it was written.
     """
     parent = text_of(meta, "parentAgentId")
     if parent is None and count_of(meta, "spawnDepth") == 1:
@@ -247,6 +287,8 @@ def meta_facts(agent: str, meta: Record) -> Iterator[Fact]:
         call=text_of(meta, "toolUseId"),
         weight=Weight.META,
     )
+    if meta.get("finished") is True:
+        yield AgentEnded(agent, at, Ending.COMPLETE, Weight.INFERRED)
 
 
 def _keep(entries: dict[str, Any], name: str, value: Any) -> None:

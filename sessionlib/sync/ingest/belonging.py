@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -22,7 +22,7 @@ from sessionlib.db.engine import Database
 from sessionlib.models import FALLBACK_IDENTITY_ID, Identity
 from sessionlib.models.identity import IdentityStatus
 from sessionlib.sync.ingest.joining import Observed
-from sessionlib.sync.ingest.owners import Owner, Owners
+from sessionlib.sync.ingest.owners import Owners
 
 _LOG = logging.getLogger("sessionlib.ingest")
 
@@ -42,6 +42,14 @@ class Belonging(NamedTuple):
     project_source: str
     identity_id: UUID
     identity_source: str
+
+
+class Chosen(NamedTuple):
+    """The identity that was chosen, by which rule, and the names before it that could not be: (name, rule)."""
+
+    identity_id: UUID
+    source: str
+    passed_over: tuple[tuple[str, str], ...] = ()
 
 
 class Identities:
@@ -87,8 +95,10 @@ def belonging(database: Database, owners: Owners, observed: Observed, started_in
     owner = owners.owner_of(path)
     with database.read() as connection:
         known = Identities(connection)
-        identity_id, identity_source = _identity(connection, known, owner)
-    return Belonging(owner.project_id, owner.workspace_id, source, identity_id, identity_source)
+        default = projects.get(connection, owner.project_id).default_identity_id
+        # The environment's is taken whenever it is heard of, so it is no rule of the beginning.
+        found = chosen(known, names(owner.path, default))
+    return Belonging(owner.project_id, owner.workspace_id, source, found.identity_id, found.source)
 
 
 def _folder(observed: Observed, started_in: str | None) -> tuple[Path | None, str]:
@@ -107,14 +117,34 @@ def _value(observed: Mapping[str, Any], field: str) -> str | None:
     return None if found is None else str(found[1])
 
 
-def _identity(connection: Connection, known: Identities, owner: Owner) -> tuple[UUID, str]:
-    named = None if owner.path is None else named_in(owner.path)
-    if named is not None and (found := known.usable(named, "workspace")) is not None:
-        return found, "workspace"
-    default = projects.get(connection, owner.project_id).default_identity_id
-    if default is not None and (found := known.usable(str(default), "project")) is not None:
-        return found, "project"
-    return FALLBACK_IDENTITY_ID, "fallback"
+def names(
+    workspace: Path | None, default: UUID | None, environment: str | None = None
+) -> Iterator[tuple[str, str]]:
+    """Yield what names an identity, and by which rule, in the order in which the rules count.
+
+    Args:
+        workspace: The folder whose files may name one.
+        default: The project's.
+        environment: What the client's environment says.
+    """
+    if environment:
+        yield environment, "environment"
+    named = None if workspace is None else named_in(workspace)
+    if named is not None:
+        yield named, "workspace"
+    if default is not None:
+        yield str(default), "project"
+
+
+def chosen(known: Identities, named: Iterable[tuple[str, str]]) -> Chosen:
+    """Choose the first that is registered and not archived, else the fallback."""
+    passed_over: list[tuple[str, str]] = []
+    for name, source in named:
+        found = known.usable(name, source)
+        if found is not None:
+            return Chosen(found, source, tuple(passed_over))
+        passed_over.append((name, source))
+    return Chosen(FALLBACK_IDENTITY_ID, "fallback", tuple(passed_over))
 
 
 def named_in(workspace: Path) -> str | None:

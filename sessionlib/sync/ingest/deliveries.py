@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from sessionlib.errors import RowRejectedError
+from sessionlib.journal import canary
 from sessionlib.journal.adapter import Adapter, BadPayloadError
 from sessionlib.journal.facts import Fact
 from sessionlib.journal.spool import BadDeliveryError, Delivery, Spool
@@ -103,9 +104,11 @@ class Deliveries:
                 self._bury(name, str(error))
                 buried += 1
                 continue
+            good.append((name, delivery))
+            if canary.is_canary(native_id):
+                continue
             key = delivery.client, native_id
             Folder(drafts.setdefault(key, Draft(*key)), self._clean, self._bodies).fold(found)
-            good.append((name, delivery))
         try:
             self._ingester.store([draft for draft in drafts.values() if draft])
         except RowRejectedError as error:

@@ -15,6 +15,9 @@ AGENT_FIRSTS = frozenset({"first"})
 TODO_FIRSTS = frozenset({"first"})
 """Fields of which the earliest observation counts; of all others it is the latest, or the heaviest."""
 
+DRIFT = "drift."
+"""What the names of missing fields begin with; then it is ``version:event.field``."""
+
 _SEEN = (
     *("cwd", "project_dir", "entrypoint", "identity", "session"),
     *("transcript", "version", "model", "branch"),
@@ -151,6 +154,10 @@ class Folder:
         """Take the conversation that this one was forked from."""
         self._see("forked_from", _plain(fact.native_id))
 
+    def drifted(self, fact: facts.Drifted) -> None:
+        """Take that an event lacked a field; of each the latest counts."""
+        self._see(f"{DRIFT}{fact.since}:{fact.field}", stamp(fact.at))
+
     # --- its agents ----------------------------------------------------------------------------------
 
     def agent(self, fact: facts.AgentSeen) -> None:
@@ -255,8 +262,10 @@ class Folder:
         key = _key(fact.key)
         known = self.draft.logs.get(key)
         if known is None or fact.at < known.at:
-            detail = None if fact.detail is None else self._text(fact.detail)
-            self.draft.logs[key] = replace(fact, detail=detail, body=self._body(fact.body))
+            if fact.detail is not None or fact.body is not None:
+                detail = None if fact.detail is None else self._text(fact.detail)
+                fact = replace(fact, detail=detail, body=self._body(fact.body))
+            self.draft.logs[key] = fact
 
     def _body(self, text: str | None) -> str | None:
         if text is None or not self._bodies:
@@ -306,6 +315,7 @@ _FOLDS: dict[type, Callable[[Folder, Any], None]] = {
     facts.Spent: Folder.spent,
     facts.Todo: Folder.todo,
     facts.Logged: Folder.logged,
+    facts.Drifted: Folder.drifted,
 }
 
 __all__ = ["Clean", "Draft", "Folder", "Outcome", "Weight"]

@@ -1,6 +1,7 @@
 """Whom a folder belongs to that a conversation was started in: mostly no sessions root, and maybe gone."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
@@ -11,7 +12,7 @@ from sessionlib.db.crud import hosts, projects, workspaces
 from sessionlib.db.engine import Database
 from sessionlib.errors import StateNotFoundError
 from sessionlib.models import ProjectCreate
-from sessionlib.state.checkout import find_checkout
+from sessionlib.state.checkout import Checkout, find_checkout
 from sessionlib.sync.folders import folder_at
 from sessionlib.sync.places import real_name, stored_name
 from sessionlib.sync.registrar import Host, Registrar, slug_of
@@ -25,6 +26,43 @@ class Owner(NamedTuple):
     project_id: UUID
     workspace_id: UUID | None
     path: Path | None
+
+
+class Looked(NamedTuple):
+    """What is known of a folder: its project, None if nobody knows it, and the folder whose files count."""
+
+    project_id: UUID | None
+    path: Path
+
+
+def look_up(connection: Connection, host_id: UUID, path: Path) -> Looked:
+    """Return whom `Owners.owner_of` would say that a folder belongs to, and register nothing."""
+    real = Path(os.path.realpath(path))
+    above = [stored_name(str(one)) for one in (real, *real.parents)]
+    checkout = find_checkout(real) if real.is_dir() else None
+    registered = _registered(connection, host_id, above, checkout)
+    if registered is not None:
+        return Looked(registered.project_id, registered.path or real)
+    if checkout is not None:
+        aliases = folder_at(host_id, checkout.path, checkout).aliases
+        return Looked(projects.by_alias(connection, aliases), checkout.path)
+    return Looked(projects.by_alias(connection, [f"path:{host_id}:{above[0]}"]), real)
+
+
+def _registered(
+    connection: Connection, host_id: UUID, above: Sequence[str], checkout: Checkout | None
+) -> Owner | None:
+    """Return the longest registered workspace among paths, unless a checkout of its own lies below it."""
+    known = workspaces.paths_among(connection, host_id, above)
+    longest = next((one for one in above if one in known), None)
+    if longest is None:
+        return None
+    place = Path(real_name(longest))
+    if checkout is not None and checkout.path != place and checkout.path.is_relative_to(place):
+        return None
+    found = workspaces.alike(connection, host_id, longest, 0, 0)
+    at = next(one for one in found if one.path == longest)
+    return Owner(at.project_id, at.workspace_id, place)
 
 
 class Owners:
@@ -57,18 +95,10 @@ class Owners:
                 return self._project_known_by(connection, f"{_UNPLACED}:{self._host.host_id}", _UNPLACED)
             real = Path(os.path.realpath(path))
             above = [stored_name(str(one)) for one in (real, *real.parents)]
-            known = workspaces.paths_among(connection, self._host.host_id, above)
-            longest = next((one for one in above if one in known), None)
             checkout = find_checkout(real) if real.is_dir() else None
-            if longest is not None:
-                place = Path(real_name(longest))
-                if checkout is None or checkout.path == place or not checkout.path.is_relative_to(place):
-                    at = next(
-                        one
-                        for one in workspaces.alike(connection, self._host.host_id, longest, 0, 0)
-                        if one.path == longest
-                    )
-                    return Owner(at.project_id, at.workspace_id, place)
+            registered = _registered(connection, self._host.host_id, above, checkout)
+            if registered is not None:
+                return registered
             if checkout is not None:
                 try:
                     folder = folder_at(self._host.host_id, checkout.path, checkout)

@@ -1,10 +1,18 @@
 """What usage records cost."""
 
+import hashlib
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 
 from sessionlib.config import ModelPrice
 from sessionlib.db.execution_rows import UsageRow
 from sessionlib.pricing import Prices, Tokens
+
+
+def version_of(overrides: Mapping[str, ModelPrice]) -> str:
+    """Return a text that is another one when some price may be."""
+    said = repr(sorted((name, price.model_dump()) for name, price in overrides.items()))
+    return f"{version('genai-prices')}:{hashlib.sha256(said.encode()).hexdigest()[:16]}"
 
 
 def pricer(overrides: Mapping[str, ModelPrice]) -> Callable[[UsageRow], UsageRow]:

@@ -153,6 +153,17 @@ def agent(owner: Owner, native_id: str, seen: Observed, known: AgentRow | None) 
     )
 
 
+def is_child_of_call(row: AgentRow) -> bool:
+    """Tell whether the call that spawned an agent is known better than the agent that did."""
+    told, parent = row.observed.get("call"), row.observed.get("parent")
+    return row.native_id != MAIN and told is not None and (parent is None or parent[0] < told[0])
+
+
+def source_of_call(row: AgentRow) -> str:
+    """Return what told of the call that spawned an agent."""
+    return standing.source_of(row.observed["call"][0])
+
+
 def call(owner: Owner, native_id: str, seen: CallDraft, known: ToolCallRow | None) -> ToolCallRow:
     """Return a tool call's row."""
     name, returned, ended_at = seen.name, seen.returned, seen.ended_at

@@ -121,4 +121,9 @@ def parent_of(observed: Observed) -> tuple[str, str]:
     told = observed.get("parent")
     if told is None:
         return "", "assumed"
-    return told[1], _SOURCES.get(told[0], "assumed")
+    return told[1], source_of(told[0])
+
+
+def source_of(weight: int) -> str:
+    """Return what told of a parent, by its weight."""
+    return _SOURCES.get(Weight(weight), "assumed")

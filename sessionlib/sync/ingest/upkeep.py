@@ -9,7 +9,8 @@ from uuid import UUID
 
 from sessionlib.db import attributing, execution
 from sessionlib.db.engine import Database
-from sessionlib.db.execution_rows import ConversationRow
+from sessionlib.db.execution_rows import ConversationRow, CursorRow
+from sessionlib.models.base import utc_now
 from sessionlib.sync.ingest.drafts import Draft
 from sessionlib.sync.ingest.ingester import Ingester
 from sessionlib.sync.ingest.joining import stamp
@@ -21,6 +22,8 @@ _TOGETHER = 50
 _SESSIONS = 500
 _NEAR = 1000
 _OLD_AT_ONCE = 5000
+_PRICES = "prices"
+"""What stands for the table of prices among the journals that were read."""
 
 
 _Item = TypeVar("_Item")
@@ -114,6 +117,28 @@ def settle_sessions(
             found |= dict.fromkeys(attributing.conversations_near(connection, project_id, some, _NEAR))
         for few in _in_groups(found, _TOGETHER):
             yield ingester.settle(project_id, few)
+
+
+def price_anew(database: Database, ingester: Ingester, host_id: UUID, version: str) -> Iterator[int]:
+    """Give a price to what has none, if prices are others than when that was tried last.
+
+    Yields after each transaction how many conversations it was about.
+
+    Raises:
+        DatabaseError: Those before are priced, the rest is tried again next time.
+    """
+    with database.read() as connection:
+        tried = execution.cursors(connection, host_id).get(_PRICES)
+        if tried is not None and tried.state == {"version": version}:
+            return
+        found = execution.unpriced(connection)
+    for project_id, conversation_ids in found.items():
+        for few in _in_groups(conversation_ids, _TOGETHER):
+            yield ingester.settle(project_id, few, recount=True)
+    state = {"version": version}
+    row = CursorRow(host_id, _PRICES, "sessiond", 0, 0, 0, "", 0, 0, state, None, utc_now())
+    with database.write() as connection:
+        execution.put_cursors(connection, [row])
 
 
 def drop_old_logs(database: Database, before: datetime) -> Iterator[int]:

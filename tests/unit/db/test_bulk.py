@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -13,10 +14,10 @@ from sqlalchemy.types import JSON
 
 from sessionlib.db import bulk, tables
 from sessionlib.db.engine import Database
-from sessionlib.db.types import Guid, UtcTime
+from sessionlib.db.types import Guid, Money, UtcTime
 from sessionlib.errors import RowRejectedError
-from sessionlib.models import derived_id
-from tests import worlds
+from sessionlib.models import FALLBACK_IDENTITY_ID, derived_id
+from tests import deeds, worlds
 
 TABLES = tables.metadata.sorted_tables
 PARTS = [
@@ -29,7 +30,23 @@ PARTS = [
 ]
 NASTY = "'single' \"double\" \\back\\slash %s %(x)s 100% $1 ? :name {} \t\n\r ü 漢 🧱 \u202e \ufffd NULL"
 WORDS = {"status": "active", "checkpoints_total_source": "plan"}
-UNIQUE = {"sessions": "slug", "identities": "name", "projects": "slug", "workspaces": "path"}
+UNIQUE = {
+    "sessions": "slug",
+    "identities": "name",
+    "projects": "slug",
+    "workspaces": "path",
+    "conversations": "native_id",
+    "agents": "native_id",
+}
+FIXED: dict[str, dict[str, Any]] = {
+    "conversations": {"started_at": worlds.T0, "last_activity_at": worlds.T0, "ended_at": None},
+    "conversation_links": {"source": "link"},
+    "agents": {"kind": "main", "parent_agent_id": None, "parent_source": "none", "status": "running"},
+    "agent_logs": {"category": "hook"},
+    "tool_calls": {"outcome": "ok"},
+    "usage_totals": {"source": "messages"},
+}
+"""What the checks of a table leave no choice of."""
 
 
 class Seed:
@@ -48,7 +65,12 @@ class Seed:
             "root": self.shown.root,
             "slug": self.shown.slug,
             "default_identity_id": None,
+            "identity_id": FALLBACK_IDENTITY_ID,
         }
+        talk = deeds.conversation(place, "seed")
+        main = deeds.agent(talk)
+        deeds.write(connection, deeds.Deeds(conversations=[talk], agents=[main]))
+        self.values |= {"conversation_id": talk.conversation_id, "agent_id": main.agent_id}
 
 
 MAKERS: dict[type[Any], Callable[[str, int, str], Any]] = {
@@ -58,6 +80,7 @@ MAKERS: dict[type[Any], Callable[[str, int, str], Any]] = {
     BigInteger: lambda _, number, salt: (1 << 62) + number + len(salt),
     Integer: lambda _, number, salt: number + len(salt),
     Boolean: lambda _, number, _salt: number % 2 == 0,
+    Money: lambda _, number, salt: Decimal(f"{number + len(salt)}.000000001"),
 }
 
 
@@ -80,7 +103,9 @@ def make_row(table: Table, seed: Seed, number: int, *, bare: bool = False, salt:
     varying = list(table.primary_key.columns)[-1].name
     row = []
     for column in table.columns:
-        if column.name in (varying, UNIQUE.get(table.name)):
+        if column.name in FIXED.get(table.name, ()):
+            row.append(FIXED[table.name][column.name])
+        elif column.name in (varying, UNIQUE.get(table.name)):
             row.append(_of_type(column, number, ""))
         elif column.name in seed.values:
             row.append(None if bare and column.nullable else seed.values[column.name])

@@ -13,7 +13,8 @@ from sessionlib.errors import RowRejectedError
 from sessionlib.models import derived_id
 from tests import worlds
 
-REGISTRY = {"hosts", "identities", "projects", "project_aliases"}
+# How far journals were read belongs to a host, as they do.
+REGISTRY = {"hosts", "identities", "projects", "project_aliases", "journal_cursors"}
 ALL = tables.metadata.sorted_tables
 
 
@@ -40,6 +41,16 @@ def test_checks_are_enforced(database: Database) -> None:
         (tables.sessions, "checkpoints_completed", -1),
         (tables.sessions, "checkpoints_total_source", "guess"),
         (tables.session_files, "absent_looks", -1),
+        (tables.conversations, "status", "gone"),
+        (tables.conversations, "ended_at", worlds.T0),
+        (tables.conversations, "last_activity_at", worlds.hours(-1)),
+        (tables.conversation_links, "source", "guess"),
+        (tables.agents, "kind", "spawned"),
+        (tables.agents, "parent_source", "guess"),
+        (tables.agents, "status", "gone"),
+        (tables.agent_logs, "category", "gone"),
+        (tables.tool_calls, "outcome", "gone"),
+        (tables.usage_totals, "source", "gone"),
     ):
         with pytest.raises(RowRejectedError), database.write() as connection:
             connection.execute(update(table).values({column: value}))
@@ -82,12 +93,20 @@ def test_parts_go_with_their_session(database: Database) -> None:
             if "project_id" in table.columns
         }
     assert {name for name, count in counts.items() if count} == {
+        "agent_logs",
+        "agents",
+        "client_costs",
+        "conversations",
         "documents",
         "findings",
         "project_aliases",
         "projects",
         "session_files",
         "session_inputs",
+        "todos",
+        "tool_calls",
+        "usage_records",
+        "usage_totals",
         "workspace_roots",
         "workspaces",
     }

@@ -15,6 +15,7 @@ from sessionlib.journal.facts import (
     AgentEnded,
     AgentSeen,
     Called,
+    CopiedFrom,
     Ending,
     Fact,
     Logged,
@@ -31,6 +32,7 @@ from sessionlib.journal.facts import (
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "claude_code"
 TRANSCRIPTS = FIXTURES / "transcripts"
 BASIC = "4a841469-69db-4738-b4bc-0ed98dd5b446"
+WRITTEN = datetime.fromisoformat("2026-11-21T19:00:00Z")
 NESTED = "1c4a3820-691f-41e0-9bb9-d9edcb4476d5"
 T = TypeVar("T")
 
@@ -56,7 +58,7 @@ def conversation(version: str, native_id: str) -> list[Fact]:
     for path in sorted((TRANSCRIPTS / version).rglob("*.meta.json")):
         if native_id in str(path):
             agent = path.name.removeprefix("agent-").removesuffix(".meta.json")
-            found += meta_facts(agent, json.loads(path.read_bytes()))
+            found += meta_facts(agent, json.loads(path.read_bytes()), WRITTEN)
     return found
 
 
@@ -185,12 +187,12 @@ def test_an_error_of_the_service_ends_the_agent_as_failed() -> None:
         "message": {
             "id": "m",
             "model": "<synthetic>",
-            "content": [{"type": "text", "text": "API Error: 400 " + "x" * 900}],
+            "content": [{"type": "text", "text": "API Error: 400 " + "x" * 9000}],
         },
     }
     found = list(Transcript("s").facts_of(record, 10))
     (ended,) = of(AgentEnded, found)
-    assert (ended.ending, ended.error[:14], len(ended.error)) == (Ending.FAILED, "API Error: 400", 500)  # type: ignore[index, arg-type]
+    assert (ended.ending, ended.error[:14], len(ended.error)) == (Ending.FAILED, "API Error: 400", 4000)  # type: ignore[index, arg-type]
     assert of(Used, found) == []
 
 
@@ -222,5 +224,54 @@ def test_fields_of_any_shape_break_nothing(wrong: Any) -> None:
 )
 def test_a_parent_that_is_not_named_is_not_guessed(said: dict[str, Any], parent: str | None) -> None:
     """The main agent is the parent of agents at the first depth alone."""
-    (seen,) = of(AgentSeen, meta_facts("a2", {"agentType": "scout", "description": "look"} | said))
+    (seen,) = of(AgentSeen, meta_facts("a2", {"agentType": "scout", "description": "look"} | said, WRITTEN))
     assert (seen.parent, seen.call, seen.weight) == (parent, said.get("toolUseId"), Weight.META)
+
+
+def test_what_a_fork_begins_with_is_left_out() -> None:
+    """Lines before the last copied answer are the other conversation's; a reader in between knows it too."""
+
+    def line(kind: str, number: int, **more: object) -> dict[str, object]:
+        base = {"type": kind, "uuid": f"u{number}", "timestamp": f"2026-11-21T18:00:{number:02}Z"}
+        return base | {"sessionId": "fork", "cwd": "/code"} | more
+
+    copied = {
+        "requestSessionId": "first",
+        "message": {"id": "m1", "model": "x", "usage": {"output_tokens": 9}},
+    }
+    own = {"message": {"id": "m2", "model": "x", "usage": {"output_tokens": 5}}}
+    lines = [
+        line("user", 1, message={"content": "an old question"}),
+        line("assistant", 2, **copied),
+        line("user", 3, message={"content": "another"}),
+        line("assistant", 4, **copied),
+        line("assistant", 6, **own),
+        line("user", 7, message={"content": "a new question"}),
+    ]
+    found: list[Fact] = []
+    state: dict[str, object] | None = None
+    for record in lines:
+        reader = Transcript("fork", state=state)
+        found += list(reader.facts_of(record, 10))
+        state = json.loads(json.dumps(reader.state()))
+    assert {fact.native_id for fact in of(CopiedFrom, found)} == {"first"}
+    assert [fact.key for fact in of(Logged, found)] == ["u6", "u7"]
+    assert [fact.message_id for fact in of(Used, found)] == ["m2"]
+    assert min(fact.at for fact in of(Seen, found)).second == 6
+
+
+def test_the_first_question_waits_for_its_answer() -> None:
+    """Whose a conversation's first lines are is known with its first answer, also to another reader."""
+    question = {"type": "user", "uuid": "u1", "timestamp": "2026-11-21T18:00:01Z", "cwd": "/code"}
+    reader = Transcript("talk")
+    assert list(reader.facts_of(question | {"message": {"content": "why?"}}, 77)) == []
+    answer = {"type": "assistant", "uuid": "u2", "timestamp": "2026-11-21T18:00:02Z", "message": {}}
+    found = list(Transcript("talk", state=json.loads(json.dumps(reader.state()))).facts_of(answer, 10))
+    assert [(fact.key, fact.size) for fact in of(Logged, found)] == [("u1", 77), ("u2", 10)]
+
+
+def test_an_agent_whose_file_says_so_has_finished() -> None:
+    """Of one that ran in the background the transcript alone does not tell."""
+    (ended,) = of(AgentEnded, meta_facts("a1", {"agentType": "scout", "finished": True}, WRITTEN))
+    assert (ended.agent, ended.at, ended.ending) == ("a1", WRITTEN, Ending.COMPLETE)
+    assert of(AgentEnded, meta_facts("a1", {"agentType": "scout", "finished": False}, WRITTEN)) == []
