@@ -21,11 +21,13 @@ CASES = (
     "idle",
     "growth",
     "questions",
+    "work",
     "coldstart",
     "submit",
     "control",
     "hook",
     "transcripts",
+    "ingest",
 )
 """The modules in `benchmarks` that are cases, in the order of the table."""
 

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """\
 Let Claude Code tell what its agents do: its hooks copy what they are told into a spool below the state
-folder. What else stands in its settings stays as it is. This version only keeps what it is told, within
-bounds; a later one reads it.
+folder, within bounds, and the daemon reads it. What else stands in its settings stays as it is.
 """
 
 
