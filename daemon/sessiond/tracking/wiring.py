@@ -43,6 +43,10 @@ def make_tracker(
     )
     spool = Spool(config.locations.spool) if tracking.hooks else None
     bodies = tracking.body_most if tracking.bodies else 0
+
+    def is_pressed() -> bool:
+        return runtime.queue.stats().oldest is not None
+
     return Tracker(
         database,
         host.host_id,
@@ -51,7 +55,9 @@ def make_tracker(
             folders=_folders(config) if tracking.transcripts else {},
             ingester=ingester,
             deliveries=None if spool is None else Deliveries(spool, ingester, ADAPTERS, clean, bodies=bodies),
-            transcripts=Transcripts(database, ingester, host.host_id, clean, bodies=bodies),
+            transcripts=Transcripts(
+                database, ingester, host.host_id, clean, bodies=bodies, is_pressed=is_pressed
+            ),
         ),
         config,
         settled_before=settled_before,

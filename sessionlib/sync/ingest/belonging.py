@@ -45,7 +45,7 @@ class Belonging(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """The identity that was chosen, by which rule, and the names before it that could not be: (name, rule)."""
+    """The identity that was chosen, by which rule, and the (name, rule) before it that were passed over."""
 
     identity_id: UUID
     source: str

@@ -32,6 +32,8 @@ from sessionlib.sync.ingest.drafts import (
 from sessionlib.sync.ingest.joining import Observed, greatest, joined, least, stamp
 from sessionlib.sync.ingest.standing import Standing, moment, value
 
+_NOBODY = UUID(int=0)
+
 
 class Owner(NamedTuple):
     """The conversation that rows belong to, and how it stands."""
@@ -252,6 +254,12 @@ def usage(owner: Owner, client: str, message_id: str, seen: UsageDraft, known: U
         phase=None,
         checkpoint_number=None,
     )
+
+
+def sample(draft: Draft, message_id: str, seen: UsageDraft) -> UsageRow:
+    """Return a record as it is priced, of nobody."""
+    nobody = Owner(_NOBODY, _NOBODY, {}, Standing("active", None, None, is_estimated=False, boundary=None))
+    return usage(nobody, draft.client, message_id, seen, None)
 
 
 def numbers_of(row: UsageRow) -> Numbers:
