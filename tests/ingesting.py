@@ -4,7 +4,6 @@ import os
 import random
 import shutil
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -199,8 +198,7 @@ def facts_in(config: Path) -> Iterator[tuple[str, Fact]]:
                 for fact in said[1]:
                     yield native_id, fact
         if journal.beside is not None and journal.beside.exists() and native_id is not None:
-            written = datetime.fromtimestamp(journal.beside.stat().st_mtime, UTC)
-            for fact in adapter.beside(journal, journal.beside.read_bytes(), written):
+            for fact in adapter.beside(journal, journal.beside.read_bytes()):
                 yield native_id, fact
 
 

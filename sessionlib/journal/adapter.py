@@ -5,7 +5,6 @@ of its own, and `ADAPTERS` an entry.
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -83,8 +82,8 @@ class Adapter(Protocol):
     def transcript_of(self, journal: JournalFile, native_id: str) -> Path:
         """Return the path of a conversation's own journal, from that of any of its journals."""
 
-    def beside(self, journal: JournalFile, content: bytes, at: datetime) -> Iterator[Fact]:
-        """Yield what the small file beside a journal, written at `at`, says; nothing if it cannot be read."""
+    def beside(self, journal: JournalFile, content: bytes) -> Iterator[Fact]:
+        """Yield what the small file beside a journal says; nothing for one that cannot be read."""
 
     def started_in(self, transcript: str | None, cwd: str | None) -> str | None:
         """Return the folder that a conversation was started in, as far as its journal's place tells."""

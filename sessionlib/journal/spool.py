@@ -86,8 +86,21 @@ class Spool:
         names = self.names(10**9)
         return len(names), sum(map(_weight, names))
 
-    def read(self, name: str) -> Delivery:
-        """Read one delivery.
+    def oldest(self) -> datetime | None:
+        """Return when the oldest delivery that waits was made; None when none waits."""
+        first = self.names(1)
+        number = first[0].partition(".")[0] if first else ""
+        return datetime.fromtimestamp(int(number) / 1e9, UTC) if number.isdecimal() else None
+
+    def buried(self) -> list[str]:
+        """Return the names of the deliveries that were put aside, in order."""
+        try:
+            return sorted(os.listdir(self.folder / DEAD))  # noqa: PTH208 - names alone
+        except FileNotFoundError:
+            return []
+
+    def read(self, name: str, *, buried: bool = False) -> Delivery:
+        """Read one delivery, or one that was put aside.
 
         Raises:
             FileNotFoundError: It is gone.
@@ -95,7 +108,7 @@ class Spool:
             OSError: It cannot be read.
         """
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        with os.fdopen(os.open(self.inbox / name, flags), "rb") as file:
+        with os.fdopen(os.open(self.folder / (DEAD if buried else NEW) / name, flags), "rb") as file:
             content = file.read()
         header, blank, body = content.partition(b"\n\n")
         if not blank or len(header) > _HEADER_MOST:

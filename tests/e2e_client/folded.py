@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TypeVar
 
 from sessionlib.journal.claude_code.layout import TranscriptFile
@@ -125,9 +124,8 @@ def _of_transcripts(files: Iterable[TranscriptFile]) -> Iterator[tuple[str, list
         lines = read_on(file.path, None).lines
         if file.is_meta:
             if file.native_id is not None:
-                written = datetime.fromtimestamp(file.path.stat().st_mtime, UTC)
                 meta = json.loads(file.path.read_bytes())
-                yield file.native_id, list(meta_facts(file.agent, meta, written))
+                yield file.native_id, list(meta_facts(file.agent, meta))
             continue
         records = [(json.loads(line), len(line)) for line in lines]
         native_id = file.native_id or str(records[-1][0]["sessionId"])

@@ -1,7 +1,6 @@
 """Claude Code's adapter: its hooks and its transcripts."""
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -70,14 +69,14 @@ class ClaudeCode:
         """Return the path of a conversation's own transcript, from that of any of its transcripts."""
         return layout.own_of(journal.path, native_id)
 
-    def beside(self, journal: JournalFile, content: bytes, at: datetime) -> Iterator[Fact]:
-        """Yield what the small file beside an agent's transcript, written at `at`, says."""
+    def beside(self, journal: JournalFile, content: bytes) -> Iterator[Fact]:
+        """Yield what the small file beside an agent's transcript says."""
         try:
             meta = orjson.loads(content)
         except orjson.JSONDecodeError:
             return
         if isinstance(meta, dict):
-            yield from meta_facts(journal.agent, meta, at)
+            yield from meta_facts(journal.agent, meta)
 
     def started_in(self, transcript: str | None, cwd: str | None) -> str | None:
         """Return the folder that a conversation was started in, as far as its transcript's place tells."""

@@ -47,7 +47,6 @@ _HELD = (
 """What is kept of a line that is put aside; before the first answer there are no calls, and no results."""
 
 _MESSAGES = frozenset({"user", "assistant", "system", "attachment"})
-_NOT_READ = frozenset({"api-request", "api-request-blob", "api-request-shape"})
 _SYNTHETIC = "<synthetic>"
 _EXCERPT = 4000
 _KEPT = 500
@@ -112,18 +111,9 @@ class Transcript:
             body: Its text, if its event is to have it.
         """
         kind = text_of(record, "type")
-        if kind in _NOT_READ:
-            return
-        if kind == "cost-state":
-            yield from _spent(record, self._at)
-            return
-        if kind == "custom-title":
-            title = text_of(record, "customTitle")
-            if title is not None:
-                yield Titled(title, self._at)
-            return
         at = _moment(record.get("timestamp"))
         if kind is None or kind not in _MESSAGES or at is None:
+            yield from self._booked(record, kind)
             return
         copied = text_of(record, "requestSessionId")
         if copied is not None and copied != self._native_id:
@@ -139,15 +129,21 @@ class Transcript:
             held, self._held, self._origin = self._held, [], _OWN
             for one in held:
                 yield from self.facts_of(one, one["size"], one.get("body"))
-        if self._at is None or at > self._at:
-            self._at = at
+        self._at = at if self._at is None else max(self._at, at)
         agent = self._agent_of(record)
         uuid = text_of(record, "uuid")
-        if uuid is not None and kind in ("user", "assistant", "system"):
+        if uuid is not None and kind != "attachment":
             name = text_of(record, "subtype") if kind == "system" else kind
             category = "phase" if kind == "system" else "response"
             yield Logged(uuid, at, category, name or kind, agent, size=size, body=body)
         yield from self._message(record, kind, agent, at)
+
+    def _booked(self, record: Record, kind: str | None) -> Iterator[Fact]:
+        """Yield what a line says that is no message, and has no time of its own."""
+        if kind == "cost-state":
+            yield from _spent(record, self._at)
+        elif kind == "custom-title" and (title := text_of(record, "customTitle")) is not None:
+            yield Titled(title, self._at)
 
     def _hold(self, record: Record, size: int, body: str | None) -> None:
         """Put a line aside until an answer tells whose it is: only answers say that they were copied.
@@ -264,15 +260,11 @@ class Transcript:
             yield from todos_of(name, given, answer, at)
 
 
-def meta_facts(agent: str, meta: Record, at: datetime) -> Iterator[Fact]:
+def meta_facts(agent: str, meta: Record) -> Iterator[Fact]:
     """Yield what the small file beside an agent's transcript says: the one source that knows its parent.
 
-    Of an agent's agent not every version names the parent; then it is the one that made the call.
-
-    Args:
-        agent: The agent's native id.
-        meta: The file's content.
-        at: When it was written.
+    Of an agent's agent not every version names the parent; then it is the one that made the call. When the
+    agent has finished it does not say, and the file's own time may be that of a copy.
     """
     parent = text_of(meta, "parentAgentId")
     if parent is None and count_of(meta, "spawnDepth") == 1:
@@ -288,7 +280,7 @@ def meta_facts(agent: str, meta: Record, at: datetime) -> Iterator[Fact]:
         weight=Weight.META,
     )
     if meta.get("finished") is True:
-        yield AgentEnded(agent, at, Ending.COMPLETE, Weight.INFERRED)
+        yield AgentEnded(agent, None, Ending.COMPLETE, Weight.INFERRED)
 
 
 def _keep(entries: dict[str, Any], name: str, value: Any) -> None:

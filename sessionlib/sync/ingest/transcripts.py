@@ -3,7 +3,6 @@
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -201,9 +200,8 @@ class Transcripts:
             content = read_small(journal.beside)
         except OSError:
             return None
-        written = datetime.fromtimestamp(stamp[0] / 1e9, UTC)
         draft = drafts.setdefault(native_id, Draft(adapter.name, native_id))
-        Folder(draft, self._clean).fold(adapter.beside(journal, content, written))
+        Folder(draft, self._clean).fold(adapter.beside(journal, content))
         return stamp
 
     def _store(self, drafts: Mapping[str, Draft], row: CursorRow) -> bool:

@@ -32,7 +32,6 @@ from sessionlib.journal.facts import (
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "claude_code"
 TRANSCRIPTS = FIXTURES / "transcripts"
 BASIC = "4a841469-69db-4738-b4bc-0ed98dd5b446"
-WRITTEN = datetime.fromisoformat("2026-11-21T19:00:00Z")
 NESTED = "1c4a3820-691f-41e0-9bb9-d9edcb4476d5"
 T = TypeVar("T")
 
@@ -58,7 +57,7 @@ def conversation(version: str, native_id: str) -> list[Fact]:
     for path in sorted((TRANSCRIPTS / version).rglob("*.meta.json")):
         if native_id in str(path):
             agent = path.name.removeprefix("agent-").removesuffix(".meta.json")
-            found += meta_facts(agent, json.loads(path.read_bytes()), WRITTEN)
+            found += meta_facts(agent, json.loads(path.read_bytes()))
     return found
 
 
@@ -224,7 +223,7 @@ def test_fields_of_any_shape_break_nothing(wrong: Any) -> None:
 )
 def test_a_parent_that_is_not_named_is_not_guessed(said: dict[str, Any], parent: str | None) -> None:
     """The main agent is the parent of agents at the first depth alone."""
-    (seen,) = of(AgentSeen, meta_facts("a2", {"agentType": "scout", "description": "look"} | said, WRITTEN))
+    (seen,) = of(AgentSeen, meta_facts("a2", {"agentType": "scout", "description": "look"} | said))
     assert (seen.parent, seen.call, seen.weight) == (parent, said.get("toolUseId"), Weight.META)
 
 
@@ -272,6 +271,6 @@ def test_the_first_question_waits_for_its_answer() -> None:
 
 def test_an_agent_whose_file_says_so_has_finished() -> None:
     """Of one that ran in the background the transcript alone does not tell."""
-    (ended,) = of(AgentEnded, meta_facts("a1", {"agentType": "scout", "finished": True}, WRITTEN))
-    assert (ended.agent, ended.at, ended.ending) == ("a1", WRITTEN, Ending.COMPLETE)
-    assert of(AgentEnded, meta_facts("a1", {"agentType": "scout", "finished": False}, WRITTEN)) == []
+    (ended,) = of(AgentEnded, meta_facts("a1", {"agentType": "scout", "finished": True}))
+    assert (ended.agent, ended.at, ended.ending) == ("a1", None, Ending.COMPLETE)
+    assert of(AgentEnded, meta_facts("a1", {"agentType": "scout", "finished": False})) == []
