@@ -35,7 +35,7 @@ _SHOWN = 12
 Ask = Callable[[Connection], object]
 
 
-class _Took(NamedTuple):
+class Took(NamedTuple):
     """Milliseconds of several runs; the best of them is what a busy machine distorts least."""
 
     median: float
@@ -47,9 +47,9 @@ def run(options: Options) -> Iterator[Row]:
     many = 3 if options.quick else max(1, options.sessions // 50)
     for count in (1, many):
         with tempfile.TemporaryDirectory() as folder:
-            made = _make(Path(folder) / "code", count, options.sessions // count)
+            made = make(Path(folder) / "code", count, options.sessions // count)
             for kind in options.databases:
-                with daemon.databases(kind) as (url, _), _loaded(kind, url, made) as database:
+                with daemon.databases(kind) as (url, _), loaded(kind, url, made) as database:
                     timed = _timed(database, 2 if options.quick else _TURNS)
                     slowest = sorted(timed, key=lambda name: timed[name].median, reverse=True)
                     figures: dict[str, Figure] = {
@@ -64,7 +64,7 @@ def run(options: Options) -> Iterator[Row]:
                     )
 
 
-def _make(code: Path, count: int, each: int) -> list[list[Path]]:
+def make(code: Path, count: int, each: int) -> list[list[Path]]:
     """Write the sessions of so many projects, of all ages and phases; return their folders by project."""
     made = []
     for number in range(count):
@@ -91,7 +91,7 @@ def _document(serial: int) -> dict[str, Any]:
 
 
 @contextmanager
-def _loaded(kind: str, url: str, made: list[list[Path]]) -> Iterator[Database]:
+def loaded(kind: str, url: str, made: list[list[Path]]) -> Iterator[Database]:
     """Load the sessions by the bare script; have the database count them, as after any large import."""
     for folders in made:
         bare_import.load(kind, url, folders)
@@ -124,11 +124,11 @@ JOIN (
 """Give each session more versions, and the phases that it has left, as saves would have."""
 
 
-def _timed(database: Database, turns: int) -> dict[str, _Took]:
+def _timed(database: Database, turns: int) -> dict[str, Took]:
     """Return how long the database takes for each question."""
     with database.read() as connection:
         asked = _questions(connection)
-        return {name: _milliseconds(connection, _sent(connection, ask), turns) for name, ask in asked.items()}
+        return {name: milliseconds(connection, sent(connection, ask), turns) for name, ask in asked.items()}
 
 
 def _questions(connection: Connection) -> dict[str, Ask]:
@@ -210,31 +210,31 @@ def _not_found(connection: Connection) -> None:
         return
 
 
-def _sent(connection: Connection, ask: Ask) -> list[tuple[str, Any]]:
+def sent(connection: Connection, ask: Ask) -> list[tuple[str, Any]]:
     """Return the statements and parameters of a question."""
-    sent: list[tuple[str, Any]] = []
+    found: list[tuple[str, Any]] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        sent.append((statement, parameters))
+        found.append((statement, parameters))
 
     event.listen(connection, "before_cursor_execute", note)
     try:
         ask(connection)
     finally:
         event.remove(connection, "before_cursor_execute", note)
-    return sent
+    return found
 
 
-def _milliseconds(connection: Connection, sent: list[tuple[str, Any]], turns: int) -> _Took:
+def milliseconds(connection: Connection, statements: list[tuple[str, Any]], turns: int) -> Took:
     """Run and fetch these statements on the driver, again and again."""
     driver: Any = connection.connection.driver_connection
     took = []
     for _ in range(turns):
         began = time.perf_counter()
-        for statement, parameters in sent:
+        for statement, parameters in statements:
             cursor = driver.cursor()
             cursor.execute(statement, parameters)
             cursor.fetchall()
             cursor.close()
         took.append((time.perf_counter() - began) * 1000)
-    return _Took(statistics.median(took), min(took))
+    return Took(statistics.median(took), min(took))

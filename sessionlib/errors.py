@@ -245,6 +245,8 @@ class SchemaMissingError(DatabaseError):
 _LISTED = {
     "project": "`sessionctl projects` lists them all",
     "session": "`sessionctl sessions` lists them all",
+    "identity": "`sessionctl identity list` lists them all",
+    "conversation": "`sessionctl conversations` lists them all",
 }
 """Where a person finds the names there are."""
 

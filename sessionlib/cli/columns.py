@@ -9,7 +9,8 @@ _PHASES = {"spec": "cyan", "plan": "blue", "build": "yellow", "docs": "magenta",
 _STATUSES = {"active": "", "paused": "dim", "complete": "green", "failed": "red"}
 
 
-def _phase_style(text: str) -> str:
+def phase_style(text: str) -> str:
+    """Return the style in which a phase is shown."""
     return _PHASES.get(text, "")
 
 
@@ -32,7 +33,7 @@ def _trouble(session: Any) -> str | None:
     return "unreadable" if session.error else None
 
 
-PHASE = Column("phase", lambda row: row.current_phase, style=_phase_style)
+PHASE = Column("phase", lambda row: row.current_phase, style=phase_style)
 STATUS = Column("status", lambda row: row.effective_status, style=_status_style)
 
 SESSIONS = (
@@ -74,7 +75,7 @@ COMMITS = (
     Column("sha", lambda row: row.sha[:12], style="yellow"),
     Column("session", lambda row: row.session, style="bold"),
     Column("project", lambda row: row.project),
-    Column("phase", lambda row: row.phase, style=_phase_style),
+    Column("phase", lambda row: row.phase, style=phase_style),
     Column("checkpoint", lambda row: row.checkpoint, right=True),
     Column("at", lambda row: row.committed_at),
     Column("message", lambda row: row.message),
@@ -90,13 +91,13 @@ DECISIONS = (
 
 PHASE_TIMES = (
     Column("project", lambda row: row.project, style="bold"),
-    Column("phase", lambda row: row.phase, style=_phase_style),
+    Column("phase", lambda row: row.phase, style=phase_style),
     Column("sessions", lambda row: row.sessions, right=True),
     Column("time", lambda row: duration(row.seconds), right=True),
 )
 
 PHASE_COUNTS = (
-    Column("phase", lambda row: row.phase, style=_phase_style),
+    Column("phase", lambda row: row.phase, style=phase_style),
     Column("sessions", lambda row: row.sessions, right=True),
     Column("active", lambda row: row.active, right=True),
 )

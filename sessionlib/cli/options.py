@@ -3,8 +3,13 @@
 import argparse
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TypeVar
 
+from sessionlib import moments
 from sessionlib.arguments import a_path, filled
+
+T = TypeVar("T")
 
 MOST = 2**31 - 1
 """The greatest number an option takes: what both databases hold in an integer."""
@@ -81,6 +86,25 @@ def amount(least: float, most: float) -> Callable[[str], float]:
         return number
 
     return parse
+
+
+def moment(text: str) -> datetime:
+    """Take a moment: a day, an ISO moment, or how long ago; in UTC."""
+    return _time(moments.moment, text)
+
+
+def day(text: str) -> str:
+    """Take a day in UTC, in any way in which a moment is given."""
+    return _time(moments.day, text)
+
+
+def _time(parse: Callable[[str, datetime], T], text: str) -> T:
+    now = datetime.now(UTC)  # noqa: TID251 - utc_now() lies behind pydantic
+    try:
+        return parse(text, now)
+    except ValueError as error:
+        message = f"{text!r} is not {error}"
+        raise argparse.ArgumentTypeError(message) from None
 
 
 _UNITS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}

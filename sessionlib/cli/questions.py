@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sessionlib.cli import columns
+from sessionlib.cli import columns, work_columns
 from sessionlib.cli.answer import Column
 from sessionlib.cli.text import duration
 
@@ -30,5 +30,13 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
     "workspaces": columns.WORKSPACES,
     "unreadable": columns.UNREADABLE,
     "findings": columns.FINDINGS,
+    "failed-agents": work_columns.AGENTS,
+    "failed-agents-in-build": work_columns.AGENTS,
+    "running-agents": work_columns.AGENTS,
+    "cost-per-project": work_columns.costs("project"),
+    "cost-per-phase": work_columns.costs("phase"),
+    "mcp-usage": work_columns.TOOLS,
+    "unlinked-conversations": work_columns.CONVERSATIONS,
+    "unpriced": work_columns.UNPRICED,
     "mismatched-ids": columns.MISMATCHES,
 }

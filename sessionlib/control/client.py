@@ -136,6 +136,34 @@ class ControlClient:
         """Return the projects."""
         return self._read("/projects", parameters)
 
+    def conversations(self, **filters: Any) -> dict[str, Any]:
+        """Return conversations; the filters are those of ``sessionctl conversations``."""
+        return self._read("/conversations", filters)
+
+    def agents(self, **filters: Any) -> dict[str, Any]:
+        """Return agents; the filters are those of ``sessionctl agents``."""
+        return self._read("/agents", filters)
+
+    def costs(self, **filters: Any) -> dict[str, Any]:
+        """Return tokens and cost, added up as ``sessionctl cost`` does; ``total`` stands beside the rows."""
+        return self._read("/costs", filters)
+
+    def tools(self, **filters: Any) -> dict[str, Any]:
+        """Return what the calls of each tool add up to; ``mcp=True`` leaves the client's own tools out."""
+        return self._read("/tools", filters)
+
+    def logs(self, **filters: Any) -> dict[str, Any]:
+        """Return a page of the log of a ``session`` or a ``conversation``, by the cursors of its rows."""
+        return self._read("/logs", filters)
+
+    def timeline(self, session: str, **parameters: Any) -> dict[str, Any]:
+        """Return what happened to a session, and in it, in the order of time."""
+        return self._read("/timeline", {"session": session} | parameters)
+
+    def todos(self, **filters: Any) -> dict[str, Any]:
+        """Return what agents have noted to do and not done."""
+        return self._read("/todos", filters)
+
     def queries(self) -> dict[str, Any]:
         """Return the named questions, and what each takes."""
         return self._get("/queries")

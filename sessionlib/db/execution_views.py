@@ -17,9 +17,9 @@ neither is ever NULL. ``task_description`` and ``task``, ``estimated_cost_usd`` 
 
 ``failed_agents``: a row for each agent that failed, main ones too, with the session and its phase.
 
-``project_costs``, ``session_costs``, ``phase_costs``: tokens and cost added up for each project, each session,
-and each phase of a project's sessions (``phase`` is here the one in which they were spent; NULL where no
-session is known). ``session_costs`` has no row for what belongs to no session.
+``project_costs``, ``session_costs``, ``phase_costs``: tokens and cost added up for each project, each
+session, and each phase of a project's sessions (``phase`` is there the one in which they were spent; NULL
+where no session is known). ``session_costs`` has no row for what belongs to no session.
 
 ``conversation_overview``: a row for each conversation, with who ran it, on which sessions it worked (slugs in
 order, with commas), how many agents it had, how many of them failed, and what it cost.

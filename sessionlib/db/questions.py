@@ -59,6 +59,14 @@ QUESTIONS = (
     Question("workspaces", "all checkouts, on all hosts", ("project",)),
     Question("unreadable", "session files that cannot be read now, and why", _LISTED),
     Question("findings", "what an operator should know", ()),
+    Question("failed-agents", "agents that failed, the last begun first", _LISTED),
+    Question("failed-agents-in-build", "agents that failed in sessions that are in build", _LISTED),
+    Question("running-agents", "agents that are at work", _LISTED),
+    Question("cost-per-project", "tokens and cost of each project", ("limit",)),
+    Question("cost-per-phase", "tokens and cost of each phase of sessions", ("project", "session")),
+    Question("mcp-usage", "calls of the tools of MCP servers", ("project", "session", "limit")),
+    Question("unlinked-conversations", "conversations that worked on no session that is known", _LISTED),
+    Question("unpriced", "models of which responses have no known price", _LISTED),
     Question("mismatched-ids", "documents that name another session than their folder does", _LISTED),
 )
 

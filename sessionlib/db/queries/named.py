@@ -8,7 +8,11 @@ from sqlalchemy import Connection
 
 from sessionlib.db import inventory
 from sessionlib.db.crud import findings, projects, sessions
-from sessionlib.db.queries import health, history, parts, places, session_lists
+from sessionlib.db.queries import cost_sums, health, history, parts, places, session_lists
+from sessionlib.db.queries.agent_lists import AgentFilter, agents
+from sessionlib.db.queries.conversation_lists import ConversationFilter, conversations
+from sessionlib.db.queries.cost_sums import CostFilter
+from sessionlib.db.queries.tool_sums import ToolFilter, tools
 from sessionlib.db.questions import (
     MOST_DAYS,
     QUESTIONS,
@@ -36,6 +40,8 @@ __all__ = [
 ]
 
 DEFAULT_DAYS = 7.0
+_ALL = 1000
+"""More phases than there are: files may name any, but few do."""
 
 
 class Asked(NamedTuple):
@@ -147,6 +153,49 @@ def _mismatched(connection: Connection, asked: Asked) -> Sequence[Any]:
     return inventory.mismatched_ids(connection, asked.project, asked.limit)
 
 
+def _agents(connection: Connection, asked: Asked, **wanted: Any) -> Sequence[Any]:
+    return agents(connection, AgentFilter(project=asked.project, limit=asked.limit, **wanted)).rows
+
+
+def _failed(connection: Connection, asked: Asked) -> Sequence[Any]:
+    return _agents(connection, asked, status="failed")
+
+
+def _failed_in_build(connection: Connection, asked: Asked) -> Sequence[Any]:
+    return _agents(connection, asked, status="failed", phase="build")
+
+
+def _running(connection: Connection, asked: Asked) -> Sequence[Any]:
+    return _agents(connection, asked, status="running")
+
+
+def _cost_per_project(connection: Connection, asked: Asked) -> Sequence[Any]:
+    return cost_sums.costs(connection, CostFilter(by="project", limit=asked.limit)).rows
+
+
+def _cost_per_phase(connection: Connection, asked: Asked) -> Sequence[Any]:
+    wanted = CostFilter(by="phase", project=asked.project, session=_text(asked.session), limit=_ALL)
+    return cost_sums.costs(connection, wanted).rows
+
+
+def _mcp_usage(connection: Connection, asked: Asked) -> Sequence[Any]:
+    wanted = ToolFilter(mcp=True, project=asked.project, session=_text(asked.session), limit=asked.limit)
+    return tools(connection, wanted).rows
+
+
+def _text(session: UUID | None) -> str | None:
+    return None if session is None else str(session)
+
+
+def _unlinked(connection: Connection, asked: Asked) -> Sequence[Any]:
+    wanted = ConversationFilter(unlinked=True, project=asked.project, limit=asked.limit)
+    return conversations(connection, wanted).rows
+
+
+def _unpriced(connection: Connection, asked: Asked) -> Sequence[Any]:
+    return cost_sums.unpriced(connection, asked.project, asked.limit)
+
+
 _ASKED: dict[str, Callable[[Connection, Asked], Sequence[Any]]] = {
     "recent": _recent,
     "in-build": _in_build,
@@ -161,6 +210,14 @@ _ASKED: dict[str, Callable[[Connection, Asked], Sequence[Any]]] = {
     "workspaces": _workspaces,
     "unreadable": _unreadable,
     "findings": _findings,
+    "failed-agents": _failed,
+    "failed-agents-in-build": _failed_in_build,
+    "running-agents": _running,
+    "cost-per-project": _cost_per_project,
+    "cost-per-phase": _cost_per_phase,
+    "mcp-usage": _mcp_usage,
+    "unlinked-conversations": _unlinked,
+    "unpriced": _unpriced,
     "mismatched-ids": _mismatched,
 }
 """What answers each question; it returns at most ``limit`` rows where the question takes one."""

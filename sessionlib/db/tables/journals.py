@@ -132,8 +132,9 @@ usage_totals = Table(
     number("cost_usd", Money(), info=OBSERVED),
     _of_agent(),
     CheckConstraint("source IN ('messages', 'client')", name="source"),
-    Index("ix_usage_totals_conversation", "project_id", "conversation_id"),
-    Index("ix_usage_totals_session", "project_id", "session_key"),
+    # With the cost, so that the dearest are found in the index alone.
+    Index("ix_usage_totals_conversation", "project_id", "conversation_id", "cost_usd"),
+    Index("ix_usage_totals_session", "project_id", "session_key", "checkpoint_number", "cost_usd"),
 )
 
 journal_cursors = Table(

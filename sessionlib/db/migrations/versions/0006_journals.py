@@ -179,8 +179,16 @@ def upgrade() -> None:
         ),
     )
     op.create_index(
-        "ix_usage_totals_conversation", "usage_totals", ["project_id", "conversation_id"], unique=False
+        "ix_usage_totals_conversation",
+        "usage_totals",
+        ["project_id", "conversation_id", "cost_usd"],
+        unique=False,
     )
-    op.create_index("ix_usage_totals_session", "usage_totals", ["project_id", "session_key"], unique=False)
+    op.create_index(
+        "ix_usage_totals_session",
+        "usage_totals",
+        ["project_id", "session_key", "checkpoint_number", "cost_usd"],
+        unique=False,
+    )
     for statement in execution_views.statements(op.get_bind().dialect.name):
         op.execute(statement)

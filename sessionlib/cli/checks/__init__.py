@@ -1,0 +1,1 @@
+"""What `quality` and `doctor` look at: one family of checks a module."""

@@ -1,0 +1,71 @@
+"""What `sessionctl quality --fix` puts right: sums, ends, prices and forgotten files."""
+
+from datetime import timedelta
+
+from sessionlib.cli.checks.quality import Moment
+from sessionlib.cli.text import words
+from sessionlib.config import Config
+from sessionlib.db.engine import Database
+from sessionlib.db.queries import quality, quality_sums
+from sessionlib.db.queries.defects import take_time
+from sessionlib.journal.adapters import ADAPTERS
+from sessionlib.sync.ingest import mending, upkeep
+from sessionlib.sync.ingest.ingester import Ingester
+from sessionlib.sync.ingest.owners import Owners
+from sessionlib.sync.ingest.prices import pricer
+from sessionlib.sync.registrar import Host, Registrar
+
+
+def mend(database: Database, moment: Moment) -> list[str]:
+    """Mend what can be mended without asking anybody; return what was done, a sentence each.
+
+    Raises:
+        DatabaseError: Some of it may be done; to begin again is safe.
+    """
+    config = moment.config
+    ingester = _ingester(database, config)
+    done = []
+    closed = _close(database, ingester, moment)
+    if closed:
+        done.append(f"closed {words(closed, 'conversation')}")
+    with database.read() as connection:
+        take_time(connection)
+        conversations = quality.to_recount(connection)
+    settled = mending.settle(ingester, conversations)
+    if settled:
+        done.append(f"looked at {words(settled, 'conversation')} anew")
+    with database.read() as connection:
+        take_time(connection)
+        agents = quality_sums.agents_with_wrong_sums(connection)
+    added = mending.add_up(database, agents)
+    if added:
+        done.append(f"added the usage of {words(added, 'agent')} up anew")
+    dropped = mending.drop_gone(database, config.host_id())
+    if dropped:
+        done.append(f"forgot {words(dropped, 'transcript')} whose file is gone; what was read of it stays")
+    return done
+
+
+def _close(database: Database, ingester: Ingester, moment: Moment) -> int:
+    """Close silent conversations: on this host those without a process, on others those long silent."""
+    ours = moment.config.host_id()
+    with database.read() as connection:
+        silent = quality.keys_of_never_closed(connection, moment.silent_since, moment.unseen_since)
+    # Of another machine's processes nobody knows here.
+    others = [key for host_id, key in silent if host_id != ours]
+    closed = mending.close(ingester, others, moment.now)
+    if len(others) < len(silent):
+        idle = timedelta(seconds=moment.config.tracking.abandon_after)
+        closed += upkeep.close_abandoned(database, ingester, ours, now=moment.now, idle=idle)
+    return closed
+
+
+def _ingester(database: Database, config: Config) -> Ingester:
+    host = Host(config.host_id(), config.host_name())
+    return Ingester(
+        database,
+        Owners(database, host, Registrar(database, host)),
+        host,
+        price=pricer(config.prices),
+        started_in=lambda client, transcript, cwd: ADAPTERS[client].started_in(transcript, cwd),
+    )
