@@ -10,6 +10,7 @@ from sqlalchemy import Connection, and_, case, func, literal, or_, select, text
 
 from sessionlib.db import bulk, tables
 from sessionlib.db.execution_rows import ConversationLinkRow, UsageRow, UsageTotalRow
+from sessionlib.db.rows import LinkRow
 from sessionlib.db.tables import commits, conversation_links, session_links, sessions, usage_records
 
 
@@ -33,15 +34,10 @@ class Course(NamedTuple):
 
 def told_links(connection: Connection, project_id: UUID, client: str, native_id: str) -> list[Told]:
     """Return the links that documents of a project's sessions say of a conversation."""
-    table = session_links.c
-    rows = connection.execute(
-        select(table.agent_native_id, table.linked_at, table.session_id).where(
-            table.client == client,
-            table.native_id == native_id,
-            table.project_id == project_id,
-        )
-    )
-    return [Told(*row) for row in rows]
+    owner = {"project_id": project_id, "client": client}
+    rows = bulk.rows_among(connection, session_links, owner, "native_id", [native_id])
+    links = [LinkRow(*row) for row in rows]
+    return [Told(link.agent_native_id, link.linked_at, link.session_id) for link in links]
 
 
 def courses(connection: Connection, project_id: UUID, ids: Collection[UUID]) -> list[Course]:

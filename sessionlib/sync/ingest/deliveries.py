@@ -18,6 +18,7 @@ _LOG = logging.getLogger("sessionlib.ingest")
 MOST = 200
 """Deliveries in one transaction."""
 _MOST_BYTES = 8 * 1024 * 1024
+_LISTED = 20_000
 
 
 class Drained(NamedTuple):
@@ -26,7 +27,7 @@ class Drained(NamedTuple):
     Attributes:
         stored: Deliveries stored.
         buried: Deliveries put aside.
-        is_more: Whether more wait.
+        is_more: Whether more may wait.
         latest: When the last of their hooks ran; None for none.
     """
 
@@ -61,6 +62,7 @@ class Deliveries:
         self._adapters = adapters
         self._clean = clean
         self._bodies = bodies
+        self._listed: list[str] = []
 
     def drain(self) -> Drained:
         """Store the oldest deliveries and remove them; blocks for the database.
@@ -71,10 +73,25 @@ class Deliveries:
         Raises:
             DatabaseError: Nothing was stored, and nothing removed.
         """
-        names = self._spool.names(MOST + 1)
+        if not self._listed:
+            # Listed once for many turns: of a full spool each listing takes longer than a turn.
+            self._listed = self._spool.names(_LISTED)[::-1]
+        turn = len(self._listed)
+        try:
+            read, unreadable = self._read()
+            refused = self._store(read)
+        except BaseException:
+            self._listed = []
+            raise
+        latest = max((delivery.at for _, delivery in read), default=None)
+        return Drained(len(read) - refused, unreadable + refused, turn > 0, latest)
+
+    def _read(self) -> tuple[list[tuple[str, Delivery]], int]:
+        """Read the next deliveries; return them, and how many could not be read and were put aside."""
         read: list[tuple[str, Delivery]] = []
         unreadable = weight = 0
-        for name in names[:MOST]:
+        while self._listed and len(read) < MOST and weight <= _MOST_BYTES:
+            name = self._listed.pop()
             try:
                 delivery = self._spool.read(name)
             except FileNotFoundError:
@@ -85,12 +102,7 @@ class Deliveries:
                 continue
             read.append((name, delivery))
             weight += len(delivery.body)
-            if weight > _MOST_BYTES:
-                break
-        refused = self._store(read)
-        is_more = len(names) > len(read) + unreadable
-        latest = max((delivery.at for _, delivery in read), default=None)
-        return Drained(len(read) - refused, unreadable + refused, is_more, latest)
+        return read, unreadable
 
     def _store(self, read: Sequence[tuple[str, Delivery]]) -> int:
         """Store deliveries together, or singly if the database refuses one; return how many it refused."""
