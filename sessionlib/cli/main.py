@@ -19,6 +19,8 @@ examples:
   sessionctl sync ~/code              mirror all projects below a folder, once
   sessionctl sessions --phase build   which sessions are in build
   sessionctl query recent             where was I
+  sessionctl agents --failed          which agents failed, and why
+  sessionctl cost --by session        what did each session cost
   sessionctl show garden-wall         everything about one session
   sessionctl status                   is everything on disk mirrored, and how is the daemon
   sessionctl rescan ~/code/shop       mirror what changed there now, and wait for it

@@ -77,7 +77,7 @@ class Spool:
         """Return the oldest deliveries' names, at most so many, in order; none when there is no spool."""
         try:
             found = os.listdir(self.inbox)  # noqa: PTH208 - names alone
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         return sorted(name for name in found if not name.startswith("."))[:most]
 
@@ -96,7 +96,7 @@ class Spool:
         """Return the names of the deliveries that were put aside, in order."""
         try:
             return sorted(os.listdir(self.folder / DEAD))  # noqa: PTH208 - names alone
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     def read(self, name: str, *, buried: bool = False) -> Delivery:
@@ -142,7 +142,7 @@ class Spool:
         """Return how many deliveries were lost because the spool was full."""
         try:
             return (self.folder / DROPPED_MARK).stat().st_size
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return 0
 
 

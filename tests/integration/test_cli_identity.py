@@ -181,10 +181,14 @@ def test_which_says_what_ingest_does(desk: Ctl, mirror_database: Database, tmp_p
     repository = builders.make_git_repo(desk.code / "fresh")
     host = Host(UUID(desk.environment["SESSIOND_HOST_ID"] or ""), "anvil")
     house = House(mirror_database, tmp_path / "house", host=host)
-    for number, folder in enumerate((desk.code / "shop", desk.code / "garden", repository, desk.home)):
+    inner = builders.make_git_repo(desk.code / "shop" / "vendor")
+    folders = (desk.code / "shop", desk.code / "garden", repository, inner, desk.home)
+    for number, folder in enumerate(folders):
         (told,) = desk.json("identity", "which", folder)
         talk = Talk(house.config, folder, f"conversation-{number}", NOON)
         house.deliver(talk.payload("UserPromptSubmit", prompt="go"), number)
         house.drain()
         row = house.row("conversations", native_id=f"conversation-{number}")
         assert (str(row["identity_id"]), row["identity_source"]) == (told["identity_id"], told["source"])
+        assert told["project"] in (None, house.row("projects", project_id=row["project_id"])["slug"])
+    assert desk.json("identity", "which", inner)[0]["project"] == "vendor"

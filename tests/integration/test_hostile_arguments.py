@@ -28,7 +28,8 @@ SEED = os.environ.get("SESSIOND_TEST_SEED", "fixed")
 BIN = Path(sys.executable).parent
 
 GROUPS = 24
-ASKING = ("sessions", "show", "query", "projects", "status", "rescan", "reload")
+WORK = ("conversations", "agents", "cost", "tools", "mcp", "logs", "timeline", "todos")
+ASKING = ("sessions", "show", "query", "projects", *WORK, "status", "rescan", "reload")
 """Verbs that a daemon answers, or helps to."""
 
 
@@ -110,7 +111,7 @@ def test_beside_a_daemon_it_is_no_different(
                 monkeypatch.setenv("SESSIOND_RUNTIME_DIR", str(made.socket.parent))
                 beside = ctl(*words)
                 check(beside, words)
-                if verb in {"sessions", "show", "query", "projects"} and "--max-age" not in way[0]:
+                if verb in {"sessions", "show", "query", "projects", *WORK} and "--max-age" not in way[0]:
                     monkeypatch.setenv("SESSIOND_RUNTIME_DIR", str(made.folder / "nobody"))
                     assert ctl(*words).code == beside.code, words
     database.close()

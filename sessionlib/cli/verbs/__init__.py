@@ -25,6 +25,7 @@ NAMES = (
     "hooks",
     "identity",
     "quality",
+    "doctor",
     "db",
     "service",
     "reload",

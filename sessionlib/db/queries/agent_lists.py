@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, select, un
 from sessionlib.db import tables
 from sessionlib.db.crud import conversations
 from sessionlib.db.queries.base import P, S
-from sessionlib.db.queries.scoping import Listing, scope
-from sessionlib.models import AgentSummary
+from sessionlib.db.queries.scoping import Listing, scope, word
+from sessionlib.models import AgentStatus, AgentSummary, Phase
 
 A: Any = tables.agents.c
 C: Any = tables.conversations.c
@@ -66,7 +66,7 @@ def agents(connection: Connection, wanted: AgentFilter) -> Listing:
 def _conditions(wanted: AgentFilter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if wanted.status is not None:
-        conditions.append(A.status == wanted.status)
+        conditions.append(A.status == word(wanted.status, AgentStatus))
     if wanted.agent_type == MAIN_TYPE:
         conditions.append(A.kind == "main")
     elif wanted.agent_type is not None:
@@ -112,7 +112,7 @@ def _chosen(conditions: list[ColumnElement[bool]], wanted: AgentFilter) -> Any:
     if wanted.phase is not None:
         ids = ids.join(
             tables.sessions, and_(S.project_id == A.project_id, S.session_id == A.session_id)
-        ).where(S.current_phase == wanted.phase)
+        ).where(S.current_phase == word(wanted.phase, Phase))
     timed = ids.where(A.started_at.is_not(None)).order_by(A.started_at.desc(), A.agent_id).limit(most)
     timeless = ids.where(A.started_at.is_(None)).order_by(A.agent_id).limit(most)
     parts = [select(timed.subquery("timed")), select(timeless.subquery("timeless"))]

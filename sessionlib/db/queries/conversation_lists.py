@@ -8,8 +8,8 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, select
 
 from sessionlib.db import tables
 from sessionlib.db.queries.base import P, S, count_of
-from sessionlib.db.queries.scoping import Listing, Scope, scope
-from sessionlib.models import ConversationSummary
+from sessionlib.db.queries.scoping import Listing, Scope, scope, word
+from sessionlib.models import ConversationStatus, ConversationSummary
 
 C: Any = tables.conversations.c
 _A: Any = tables.agents.c
@@ -93,8 +93,12 @@ def slugs_of(table: Any) -> ColumnElement[Any]:
 
 def _conditions(wanted: ConversationFilter, found: Scope) -> list[ColumnElement[bool]]:
     conditions = found.of(C.project_id)
-    equal = {C.status: wanted.status, C.client: wanted.client, C.attribution: "" if wanted.unlinked else None}
-    conditions += [column == value for column, value in equal.items() if value is not None]
+    if wanted.status is not None:
+        conditions.append(C.status == word(wanted.status, ConversationStatus))
+    if wanted.client is not None:
+        conditions.append(C.client == wanted.client)
+    if wanted.unlinked:
+        conditions.append(C.attribution == word("", [""]))
     if wanted.since is not None:
         conditions.append(C.last_activity_at >= wanted.since)
     if found.session_id is not None:

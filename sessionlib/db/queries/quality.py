@@ -39,6 +39,8 @@ _U: Any = tables.usage_records.c
 _W: Any = tables.tool_calls.c
 
 _SAME = timedelta(seconds=2)
+_NEWEST = 100_000
+"""Events among which repeated ones are looked for."""
 _META = 5
 """The weight of what the small file beside an agent's transcript says."""
 
@@ -193,13 +195,22 @@ def assumed_parents(connection: Connection) -> tuple[Defect, int]:
 
 
 def repeated_events(connection: Connection, since: datetime) -> Defect:
-    """Count events of hooks that are stored twice: same conversation, kind and content within 2 seconds."""
-    before = func.lag(_G.at).over(
-        partition_by=(_G.project_id, _G.conversation_id, _G.event_type, _G.digest), order_by=_G.at
+    """Count events of hooks that are stored twice: same conversation, kind and content within 2 seconds.
+
+    Of a long log only the newest events are looked at: to compare all of a million takes half a minute.
+    """
+    newest = (
+        select(_G.project_id, _G.conversation_id, _G.category, _G.event_type, _G.digest, _G.at)
+        .where(_G.at >= since)
+        .order_by(_G.at.desc())
+        .limit(_NEWEST)
+        .subquery()
     )
+    same = (newest.c.project_id, newest.c.conversation_id, newest.c.event_type, newest.c.digest)
+    before = func.lag(newest.c.at).over(partition_by=same, order_by=newest.c.at)
     seen = (
-        select(_G.project_id, _G.conversation_id, _G.event_type, _G.at, before.label("before"))
-        .where(_G.category == "hook", _G.digest.is_not(None), _G.at >= since)
+        select(*same, newest.c.at, before.label("before"))
+        .where(newest.c.category == "hook", newest.c.digest.is_not(None))
         .subquery()
     )
     gap: Any

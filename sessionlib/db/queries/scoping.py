@@ -1,12 +1,13 @@
 """What the questions about agents' work share: whose it is, and a list cut to a limit."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection
+from sqlalchemy import ColumnElement, Connection, literal
 
 from sessionlib.db.crud import projects, sessions
+from sessionlib.db.types import TextType
 
 
 class Scope(NamedTuple):
@@ -45,6 +46,15 @@ def scope(connection: Connection, project: str | None, session: str | None) -> S
 def folder_name(text: str) -> str:
     """Return the slug where the path of a session's folder was given; no slug holds a slash."""
     return text.rstrip("/").rsplit("/", 1)[-1] or text
+
+
+def word(value: str, known: Iterable[str]) -> Any:
+    """Return a value to compare a column with, written into the statement where it is one of a few words.
+
+    PostgreSQL then knows how many rows have it, also when it keeps the statement's plan: of all agents most
+    are complete and few are running. Any other text stays a parameter.
+    """
+    return literal(value, TextType, literal_execute=True) if value in set(known) else value
 
 
 class Listing(NamedTuple):
