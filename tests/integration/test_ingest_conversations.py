@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sessionlib.db.crud import projects
 from sessionlib.db.engine import Database
 from tests.ingesting import House
 from tests.shops import NOON, ONE, TWO, Shop
@@ -285,3 +286,31 @@ def test_texts_of_events_only_when_wanted(database: Database, tmp_path: Path) ->
     # Near the cut something may be left out, lest half of a secret be kept.
     assert 100 < len(body) <= 150
     assert "secret" not in body
+
+
+def test_a_project_that_is_removed_meanwhile_is_made_anew(shop: Shop) -> None:
+    """A delivery of a conversation that was known is stored all the same when its project has gone."""
+    talk = shop.talk()
+    shop.hear(talk, "Stop", 1)
+    with shop.database.write() as connection:
+        projects.remove(connection, shop.conversation()["project_id"])
+    assert shop.rows("conversations") == []
+    shop.hear(talk, "Notification", 5000)
+    assert [row["event_type"] for row in shop.rows("agent_logs")] == ["Notification"]
+    talk.says(1)
+    shop.read()
+    assert len(shop.rows("usage_records")) == 1
+
+
+def test_what_nobody_can_place_yet_is_read_again(shop: Shop) -> None:
+    """Of an agent's small file alone no conversation can be made; it is not passed over for ever."""
+    talk = shop.talk().says(1, agent="helper")
+    talk.path_of("helper").write_text("")
+    meta = {"agentType": "scout", "description": "look"}
+    talk.path_of("helper").with_suffix(".meta.json").write_text(json.dumps(meta))
+    shop.read()
+    assert shop.rows("agents") == []
+    shop.open()
+    talk.says(1)
+    shop.read()
+    assert shop.row("agents", native_id="helper")["agent_type"] == "scout"

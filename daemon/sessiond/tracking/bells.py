@@ -21,7 +21,7 @@ from watchdog.events import (
     FileSystemEventHandler,
 )
 from watchdog.observers import Observer
-from watchdog.observers.api import BaseObserver
+from watchdog.observers.api import BaseObserver, ObservedWatch
 
 _LOG = logging.getLogger("sessiond.tracking")
 
@@ -54,6 +54,7 @@ class Bells(FileSystemEventHandler):
         self._ring = ring
         self._observer: BaseObserver | None = None
         self._covered: dict[Path, tuple[int, int]] = {}
+        self._watches: dict[Path, ObservedWatch] = {}
 
     def cover(self, folder: Path, *, recursive: bool) -> Covered:
         """Watch a folder from now on, if it is there; blocks while it lists what is below it."""
@@ -68,7 +69,13 @@ class Bells(FileSystemEventHandler):
             if self._observer is None:
                 self._observer = Observer()
                 self._observer.start()
-            self._observer.schedule(self, os.fspath(folder), recursive=recursive, event_filter=_HEARD)
+            before = self._watches.pop(folder, None)
+            if before is not None:
+                # Of the folder that stood there before; else nothing new would be watched.
+                self._observer.unschedule(before)
+            self._watches[folder] = self._observer.schedule(
+                self, os.fspath(folder), recursive=recursive, event_filter=_HEARD
+            )
         except OSError as error:
             # Out of watches: the regular look is slower, and finds the same.
             _LOG.warning(

@@ -121,16 +121,27 @@ class Deliveries:
                 continue
             key = delivery.client, native_id
             Folder(drafts.setdefault(key, Draft(*key)), self._clean, self._bodies).fold(found)
+        meant = [draft for draft in drafts.values() if draft]
         try:
-            self._ingester.store([draft for draft in drafts.values() if draft])
+            self._ingester.store(meant)
         except RowRejectedError as error:
-            if len(good) == 1:
+            if len(good) > 1:
+                return buried + sum(self._store([one]) for one in good)
+            if not self._is_stored_anew(meant):
                 self._bury(good[0][0], str(error))
                 return buried + 1
-            return buried + sum(self._store([one]) for one in good)
         for name, _ in good:
             self._spool.done(name)
         return buried
+
+    def _is_stored_anew(self, drafts: Sequence[Draft]) -> bool:
+        """Try once more what was refused: its project may have been merged into another one meanwhile."""
+        self._ingester.forget()
+        try:
+            self._ingester.store(drafts)
+        except RowRejectedError:
+            return False
+        return True
 
     def _facts(self, delivery: Delivery) -> tuple[str, list[Fact]]:
         adapter = self._adapters.get(delivery.client)

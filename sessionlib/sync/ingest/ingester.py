@@ -63,13 +63,23 @@ class Ingester:
     def store(self, drafts: Iterable[Draft], cursors: Sequence[CursorRow] = ()) -> Ingested:
         """Store drafts, no conversation twice, and how far their journals were read, in one transaction.
 
-        A conversation of which nothing is stored and nothing with a time is said cannot be stored yet.
+        A conversation of which nothing is stored and nothing with a time is said cannot be stored yet; then
+        the cursors are not, either.
 
         Raises:
             DatabaseError: Nothing was stored.
         """
         wanted = {(draft.client, draft.native_id): draft for draft in drafts}
         self._warm_up(wanted.values())
+        done = self._store(wanted, cursors)
+        if done is None:
+            # Somebody has removed their project since.
+            self.forget()
+            done = self._store(wanted, cursors)
+        return done or Ingested(0, frozenset(wanted))
+
+    def _store(self, wanted: Mapping[Key, Draft], cursors: Sequence[CursorRow]) -> Ingested | None:
+        """Store drafts; None, and nothing stored, if conversations are gone that were there before."""
         homes = self._homes(wanted)
         with self._database.write() as connection:
             if not self._is_registered:
@@ -79,20 +89,22 @@ class Ingester:
             if self._database.is_postgres:
                 # Another daemon may have been first while this one waited for the lock.
                 known = execution.conversations(connection, wanted)
+            unplaced = frozenset(key for key in wanted if key not in known and key not in homes)
+            if any("first" in wanted[key].observed for key in unplaced):
+                return None
             groups: dict[UUID, list[Draft]] = defaultdict(list)
-            unplaced = set()
             for key, draft in wanted.items():
                 place = known.get(key) or homes.get(key)
-                if place is None:
-                    unplaced.add(key)
-                else:
+                if place is not None:
                     groups[place.project_id].append(draft)
             for project_id, group in groups.items():
                 self._batch(connection, project_id, known, homes).store(group)
-            execution.put_cursors(connection, cursors)
+            if not unplaced:
+                # Else what was read must be read again, when more is known.
+                execution.put_cursors(connection, cursors)
         self._is_registered = True
         self._keep(wanted.keys() - unplaced)
-        return Ingested(len(wanted) - len(unplaced), frozenset(unplaced))
+        return Ingested(len(wanted) - len(unplaced), unplaced)
 
     def _warm_up(self, drafts: Iterable[Draft]) -> None:
         """Load the table of prices, which takes a third of a second, before the database is held for it."""

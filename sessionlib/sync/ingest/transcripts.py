@@ -208,7 +208,12 @@ class Transcripts:
         """Store a portion; return False if it must wait until more is known of its conversation."""
         meant = [draft for draft in drafts.values() if draft]
         try:
-            done = self._ingester.store(meant, [row])
+            try:
+                done = self._ingester.store(meant, [row])
+            except RowRejectedError:
+                # Perhaps its project was merged into another one meanwhile.
+                self._ingester.forget()
+                done = self._ingester.store(meant, [row])
         except RowRejectedError as error:
             _LOG.exception(
                 "journal passed over",
