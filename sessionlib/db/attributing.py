@@ -94,11 +94,12 @@ def active_sessions(
     return list(rows)
 
 
-def links_of(connection: Connection, project_id: UUID, conversation_id: UUID) -> list[ConversationLinkRow]:
-    """Return the stored links of a conversation."""
-    rows = bulk.rows_among(
-        connection, conversation_links, {"project_id": project_id}, "conversation_id", [conversation_id]
-    )
+def links_among(
+    connection: Connection, project_id: UUID, conversation_ids: Collection[UUID]
+) -> list[ConversationLinkRow]:
+    """Return the stored links of some conversations, in order."""
+    owner = {"project_id": project_id}
+    rows = bulk.rows_among(connection, conversation_links, owner, "conversation_id", conversation_ids)
     return sorted(ConversationLinkRow(*row) for row in rows)
 
 

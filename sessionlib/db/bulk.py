@@ -181,11 +181,7 @@ def ask_among(connection: Connection, sql: str, project_id: UUID, ids: Iterable[
 
 
 def rows_among(
-    connection: Connection,
-    table: Table,
-    fixed: Mapping[str, Any],
-    column: str,
-    values: Collection[Any],
+    connection: Connection, table: Table, fixed: Mapping[str, Any], column: str, values: Collection[Any]
 ) -> list[Row]:
     """Return whole rows whose `column` is one of some texts or ids, and other columns as given; JSON is read.
 
@@ -196,20 +192,49 @@ def rows_among(
         column: Of text or ids.
         values: None twice.
     """
+    kind = _postgres_type(table.c[column])
+    among = f"{column} = ANY(%s::{kind}[])", f"{column} IN (SELECT value FROM json_each(?))"
+    return _rows_where(connection, table, fixed, among, [list(values)]) if values else []
+
+
+def rows_paired(
+    connection: Connection,
+    table: Table,
+    fixed: Mapping[str, Any],
+    pair: tuple[str, str],
+    values: Sequence[Row],
+) -> list[Row]:
+    """Return whole rows as `rows_among` does, whose two columns of a pair have some values together."""
     if not values:
         return []
+    one, other = pair
+    kinds = [_postgres_type(table.c[name]) for name in pair]
+    picked = "SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)"
+    among = (
+        f"({one}, {other}) IN (SELECT * FROM unnest(%s::{kinds[0]}[], %s::{kinds[1]}[]))",
+        f"({one}, {other}) IN ({picked})",
+    )
+    if _is_postgres(connection):
+        return _rows_where(
+            connection, table, fixed, among, [list(some) for some in zip(*values, strict=True)]
+        )
+    return _rows_where(connection, table, fixed, among, [values])
+
+
+def _rows_where(
+    connection: Connection, table: Table, fixed: Mapping[str, Any], among: tuple[str, str], given: list[Any]
+) -> list[Row]:
+    """Run a SELECT; its last condition is spelt for PostgreSQL and for SQLite, which takes lists as JSON."""
     postgres = _is_postgres(connection)
-    mark = "%s" if postgres else "?"
-    names = ", ".join(names_of(table))
-    others = "".join(f"{name} = {mark} AND " for name in fixed)
-    kind = _postgres_type(table.c[column])
-    among = f"= ANY(%s::{kind}[])" if postgres else "IN (SELECT value FROM json_each(?))"
-    cursor = connection.connection.cursor()
+    wanted = [*(f"{name} = {'%s' if postgres else '?'}" for name in fixed), among[0 if postgres else 1]]
     if postgres:
-        given: list[Any] = [*fixed.values(), list(values)]
+        values = [*fixed.values(), *given]
     else:
-        given = [*map(encoding.sqlite_value, fixed.values()), orjson.dumps(list(values)).decode()]
-    cursor.execute(f"SELECT {names} FROM {table.name} WHERE {others}{column} {among}", given)
+        values = [*map(encoding.sqlite_value, fixed.values()), *(orjson.dumps(one).decode() for one in given)]
+    cursor = connection.connection.cursor()
+    cursor.execute(
+        f"SELECT {', '.join(names_of(table))} FROM {table.name} WHERE {' AND '.join(wanted)}", values
+    )
     return fetch(connection, cursor, columns_of(table))
 
 

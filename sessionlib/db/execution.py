@@ -84,13 +84,7 @@ def stored(connection: Connection, project_id: UUID, wanted: Wanted) -> Stored:
     owner = {"project_id": project_id}
 
     def of_each(table: Table, column: str, keys: Mapping[UUID, Collection[str]]) -> list[tuple[Any, ...]]:
-        return [
-            row
-            for conversation_id, values in keys.items()
-            for row in bulk.rows_among(
-                connection, table, {**owner, "conversation_id": conversation_id}, column, list(values)
-            )
-        ]
+        return _of_conversations(connection, table, project_id, column, keys)
 
     agents = bulk.rows_among(connection, tables.agents, owner, "agent_id", list(wanted.agents))
     costs = bulk.rows_among(
@@ -118,6 +112,19 @@ def stored(connection: Connection, project_id: UUID, wanted: Wanted) -> Stored:
     )
 
 
+def _of_conversations(
+    connection: Connection,
+    table: Table,
+    project_id: UUID,
+    column: str,
+    keys: Mapping[UUID, Collection[str]],
+) -> list[tuple[Any, ...]]:
+    """Return rows by their conversation and another key."""
+    pairs = [(conversation_id, value) for conversation_id, some in keys.items() for value in some]
+    owner = {"project_id": project_id}
+    return bulk.rows_paired(connection, table, owner, ("conversation_id", column), pairs)
+
+
 def agents_of(connection: Connection, project_id: UUID, conversation_ids: Collection[UUID]) -> list[AgentRow]:
     """Return all agents of some conversations."""
     rows = bulk.rows_among(
@@ -136,30 +143,17 @@ def callers(
     connection: Connection, project_id: UUID, calls: Mapping[UUID, Collection[str]]
 ) -> dict[tuple[UUID, str], UUID]:
     """Return the agents that made some calls, by conversation and call."""
-    found = {}
-    for conversation_id, ids in calls.items():
-        owner = {"project_id": project_id, "conversation_id": conversation_id}
-        for row in bulk.rows_among(connection, tables.tool_calls, owner, "tool_use_id", list(ids)):
-            call = ToolCallRow(*row)
-            found[conversation_id, call.tool_use_id] = call.agent_id
-    return found
+    rows = _of_conversations(connection, tables.tool_calls, project_id, "tool_use_id", calls)
+    made = [ToolCallRow(*row) for row in rows]
+    return {(call.conversation_id, call.tool_use_id): call.agent_id for call in made}
 
 
 def spawned_by(
     connection: Connection, project_id: UUID, calls: Mapping[UUID, Collection[str]]
 ) -> list[AgentRow]:
     """Return the agents that some calls have spawned."""
-    return [
-        AgentRow(*row)
-        for conversation_id, ids in calls.items()
-        for row in bulk.rows_among(
-            connection,
-            tables.agents,
-            {"project_id": project_id, "conversation_id": conversation_id},
-            "spawned_by",
-            list(ids),
-        )
-    ]
+    rows = _of_conversations(connection, tables.agents, project_id, "spawned_by", calls)
+    return [AgentRow(*row) for row in rows]
 
 
 # --- writing -----------------------------------------------------------------------------------------

@@ -10,7 +10,14 @@ from sqlalchemy import Connection
 
 from sessionlib.db import attributing, execution
 from sessionlib.db.execution import Stored, Wanted
-from sessionlib.db.execution_rows import AgentRow, ClientCostRow, ConversationRow, ToolCallRow, UsageRow
+from sessionlib.db.execution_rows import (
+    AgentRow,
+    ClientCostRow,
+    ConversationLinkRow,
+    ConversationRow,
+    ToolCallRow,
+    UsageRow,
+)
 from sessionlib.journal.facts import MAIN
 from sessionlib.sync.ingest import attribution, drift, rowing, totals
 from sessionlib.sync.ingest.attribution import Attribution
@@ -38,6 +45,7 @@ class Batch:
         known: The stored conversations.
         homes: Where new ones belong.
         price: Prices usage.
+        is_settling: Whether sessions have changed, so that what is stored of links may no longer hold.
         rows: The conversations as they are to be stored.
         attributions: What their moments are counted to.
         recounted: Conversations of which each record is looked at.
@@ -50,6 +58,7 @@ class Batch:
     known: Mapping[Key, ConversationRow]
     homes: Mapping[Key, Belonging]
     price: Price
+    is_settling: bool = False
     rows: dict[UUID, ConversationRow] = field(default_factory=dict)
     attributions: dict[UUID, Attribution] = field(default_factory=dict)
     recounted: set[UUID] = field(default_factory=set)
@@ -59,8 +68,7 @@ class Batch:
         """Write all that the drafts say, and what follows from it; none of a conversation twice."""
         owners = [(draft, self._conversation(draft)) for draft in drafts]
         execution.write(self.connection, "conversations", list(self.rows.values()))
-        for _, owner in owners:
-            self._attribute(owner)
+        self._attribute([owner for _, owner in owners])
         stored = execution.stored(self.connection, self.project_id, _wanted(owners))
         calls = self._calls(owners, stored)
         self._agents(owners, stored, calls)
@@ -99,31 +107,58 @@ class Batch:
         found = Identities(self.connection).usable(named, "environment")
         return row if found is None else row._replace(identity_id=found, identity_source="environment")
 
-    def _attribute(self, owner: Owner) -> None:
-        """Find which sessions a conversation worked on, and when."""
+    def _attribute(self, owners: Sequence[Owner]) -> None:
+        """Find which sessions conversations worked on, and when."""
+        before: dict[UUID, list[ConversationLinkRow]] = defaultdict(list)
+        ids = [owner.conversation_id for owner in owners]
+        for link in attributing.links_among(self.connection, self.project_id, ids):
+            before[link.conversation_id].append(link)
+        links = {
+            owner.conversation_id: self._links(owner)
+            if self._may_have_moved(owner)
+            else before[owner.conversation_id]
+            for owner in owners
+        }
+        for conversation_id, found in links.items():
+            if found != before[conversation_id]:
+                attributing.put_links(self.connection, (self.project_id, conversation_id), found)
+        courses = attributing.courses(
+            self.connection, self.project_id, {link.session_id for found in links.values() for link in found}
+        )
+        works = {
+            one.session_id: attribution.work_of(
+                one.session_id, one.history, one.commits, one.phase, one.checkpoint
+            )
+            for one in courses
+        }
+        changed = []
+        for conversation_id, found in links.items():
+            mine = {link.session_id: works[link.session_id] for link in found if link.session_id in works}
+            made = self.attributions[conversation_id] = Attribution(found, mine)
+            row = self.rows[conversation_id]
+            if made.digest != row.attribution:
+                self.recounted.add(conversation_id)
+                self.rows[conversation_id] = row._replace(attribution=made.digest)
+                changed.append(self.rows[conversation_id])
+        execution.write(self.connection, "conversations", changed)
+
+    def _may_have_moved(self, owner: Owner) -> bool:
+        """Tell whether a conversation's links must be found anew; when a session changes it is settled."""
+        row = self.rows[owner.conversation_id]
+        known = self.known.get((row.client, row.native_id))
+        if self.is_settling or known is None:
+            return True
+        return any(known.observed.get(name) != owner.observed.get(name) for name in ("first", "session"))
+
+    def _links(self, owner: Owner) -> list[ConversationLinkRow]:
         row = self.rows[owner.conversation_id]
         told = attributing.told_links(self.connection, self.project_id, row.client, row.native_id)
-        links = attribution.stretches(
+        return attribution.stretches(
             (self.project_id, owner.conversation_id),
             [(one.agent, one.at or row.started_at, one.session_id) for one in told],
             self._environment(row),
             self._inferred(row),
         )
-        if links != attributing.links_of(self.connection, self.project_id, owner.conversation_id):
-            attributing.put_links(self.connection, (self.project_id, owner.conversation_id), links)
-        found = attributing.courses(self.connection, self.project_id, {link.session_id for link in links})
-        works = {
-            one.session_id: attribution.work_of(
-                one.session_id, one.history, one.commits, one.phase, one.checkpoint
-            )
-            for one in found
-        }
-        made = Attribution(links, works)
-        self.attributions[owner.conversation_id] = made
-        if made.digest != row.attribution:
-            self.recounted.add(owner.conversation_id)
-            self.rows[owner.conversation_id] = row._replace(attribution=made.digest)
-            execution.write(self.connection, "conversations", [self.rows[owner.conversation_id]])
 
     def _environment(self, row: ConversationRow) -> tuple[datetime, UUID] | None:
         named = row.observed.get("session")

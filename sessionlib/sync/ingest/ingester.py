@@ -139,6 +139,7 @@ class Ingester:
             known = {(row.client, row.native_id): row for row in rows}
             drafts = [Draft(*key) for key in known]
             batch = self._batch(connection, project_id, known, {})
+            batch.is_settling = True
             if recount:
                 batch.recounted.update(row.conversation_id for row in rows)
             batch.store(drafts)
