@@ -110,9 +110,10 @@ def _chosen(conditions: list[ColumnElement[bool]], wanted: AgentFilter) -> Any:
     most = wanted.offset + wanted.limit + 1
     ids = select(A.project_id, A.agent_id, A.started_at).where(*conditions)
     if wanted.phase is not None:
-        ids = ids.join(
-            tables.sessions, and_(S.project_id == A.project_id, S.session_id == A.session_id)
-        ).where(S.current_phase == word(wanted.phase, Phase))
+        # By the session's id alone, which no other project has: with the project beside it PostgreSQL expects
+        # hardly a row, and reads all agents of all sessions in that phase to sort them.
+        in_phase = S.current_phase == word(wanted.phase, Phase)
+        ids = ids.join(tables.sessions, S.session_id == A.session_id).where(in_phase)
     timed = ids.where(A.started_at.is_not(None)).order_by(A.started_at.desc(), A.agent_id).limit(most)
     timeless = ids.where(A.started_at.is_(None)).order_by(A.agent_id).limit(most)
     parts = [select(timed.subquery("timed")), select(timeless.subquery("timeless"))]

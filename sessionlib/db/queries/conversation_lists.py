@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, select
 
 from sessionlib.db import tables
+from sessionlib.db.matching import given
 from sessionlib.db.queries.base import P, S, count_of
 from sessionlib.db.queries.scoping import Listing, Scope, scope, word
 from sessionlib.models import ConversationStatus, ConversationSummary
@@ -126,7 +127,8 @@ def _summaries(conditions: list[ColumnElement[bool]], wanted: ConversationFilter
             func.count().label("agents"),
             count_of(_A.status == "failed").label("agents_failed"),
         )
-        .join(chosen, _same(_A, chosen.c))
+        .select_from(chosen)
+        .join(tables.agents, _behind(_A, chosen.c))
         .group_by(_A.project_id, _A.conversation_id),
     )
     used = _once(
@@ -137,7 +139,8 @@ def _summaries(conditions: list[ColumnElement[bool]], wanted: ConversationFilter
             *(func.sum(_T[name]).label(name) for name in NUMBERS),
             func.sum(_T.cost_usd).label("cost_usd"),
         )
-        .join(chosen, _same(_T, chosen.c))
+        .select_from(chosen)
+        .join(tables.usage_totals, _behind(_T, chosen.c))
         .group_by(_T.project_id, _T.conversation_id),
     )
     shown = {
@@ -155,7 +158,7 @@ def _summaries(conditions: list[ColumnElement[bool]], wanted: ConversationFilter
     return (
         select(*columns)
         .select_from(chosen)
-        .join(tables.conversations, _same(C, chosen.c))
+        .join(tables.conversations, _behind(C, chosen.c))
         .join(tables.projects, P.project_id == C.project_id)
         .join(tables.identities, tables.identities.c.identity_id == C.identity_id)
         .join(tables.hosts, tables.hosts.c.host_id == C.host_id)
@@ -168,6 +171,13 @@ def _summaries(conditions: list[ColumnElement[bool]], wanted: ConversationFilter
 def _once(name: str, statement: Select[Any]) -> Any:
     """Return a part of a statement that is worked out once: PostgreSQL would do so for each row of a page."""
     return statement.cte(name).prefix_with("MATERIALIZED", dialect="postgresql")
+
+
+def _behind(one: Any, first: Any) -> ColumnElement[bool]:
+    """Return the condition that a row is of a conversation that has been chosen already."""
+    return and_(
+        one.project_id == given(first.project_id), one.conversation_id == given(first.conversation_id)
+    )
 
 
 def _same(one: Any, other: Any) -> ColumnElement[bool]:
