@@ -314,6 +314,8 @@ class Parts:
 
     def _recovered(self) -> None:
         self.runtime.registrar.forget()
+        if self.tracker is not None:
+            self.tracker.database_replaced()
         self.rounds.request(EVERYTHING, "database back")
 
     def _synced(self, results: Sequence[tuple[Path, Result]], live: bool) -> None:  # noqa: FBT001

@@ -12,6 +12,9 @@ from sessionlib.db import bulk, tables
 from sessionlib.db.execution_rows import ConversationLinkRow, UsageRow, UsageTotalRow
 from sessionlib.db.rows import LinkRow
 from sessionlib.db.tables import commits, conversation_links, session_links, sessions, usage_records
+from sessionlib.db.types import encode_time
+
+_CANDIDATES = 50
 
 
 class Told(NamedTuple):
@@ -77,8 +80,8 @@ def active_sessions(
 ) -> list[UUID]:
     """Return the sessions of a workspace that were being worked on at a moment, at most so many."""
     table = sessions.c
-    rows = connection.scalars(
-        select(table.session_id)
+    rows = connection.execute(
+        select(table.session_id, table.effective_status, table.current_phase, table.phase_history)
         .where(
             table.project_id == project_id,
             table.workspace_id == workspace_id,
@@ -89,9 +92,20 @@ def active_sessions(
                 table.activity_at >= at,
             ),
         )
-        .limit(most)
+        # More than that are not one, whatever they say of themselves.
+        .limit(_CANDIDATES)
     )
-    return list(rows)
+    found = [row[0] for row in rows if _is_open(row[1], row[2]) or _ended_at(row[3]) >= encode_time(at)]
+    return found[:most]
+
+
+def _is_open(status: str, phase: str | None) -> bool:
+    return status == "active" and phase != "complete"
+
+
+def _ended_at(history: dict[str, str]) -> str:
+    """Return when a session that is over was, by its own word; to touch it later does not open it again."""
+    return max((encode_time(datetime.fromisoformat(at)) for at in history.values()), default="")
 
 
 def links_among(

@@ -1,6 +1,9 @@
 """Fields of JSON that somebody else has made: of the right shape, or as good as not there."""
 
+import json
 from typing import Any
+
+import orjson
 
 _GREATEST = 2**53
 """Beyond it JSON's numbers are not exact."""
@@ -18,3 +21,22 @@ def count_of(tree: Any, name: str) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _GREATEST:
         return None
     return int(value)
+
+
+def loads(data: bytes) -> Any:
+    """Return what JSON says, also where a program has cut a character in two and written half of it.
+
+    Raises:
+        ValueError: It is not JSON.
+    """
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        if rb"\ud" not in data.lower():
+            raise
+    try:
+        tree = json.loads(data)
+    except RecursionError as error:
+        message = "nested too deeply"
+        raise ValueError(message) from error
+    return orjson.loads(json.dumps(tree, ensure_ascii=False).encode("utf-8", "replace"))

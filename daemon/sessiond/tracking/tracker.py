@@ -208,7 +208,8 @@ class Tracker:
                 self._stopping.wait(delay)
                 delay = min(2 * delay, _RETRY_MOST)
                 continue
-            except Exception:  # a defect in here must not end the thread
+            except Exception as error:  # a defect in here must not end the thread
+                self._error = f"{type(error).__name__}: {error}"
                 logger.exception("tracking failed", extra={"event": "tracking.failed", "fields": {}})
                 self._look_at = 0.0
                 self._stopping.wait(delay)
@@ -330,6 +331,10 @@ class Tracker:
         for looked in self._transcripts.read(adapter, journal):
             self._lines += looked.lines
             self._moved("reading transcripts")
+            # What happens now comes before what happened long ago.
+            self._drain()
+            if self._settle_at is not None and time.monotonic() >= self._settle_at:
+                self._settle()
             if self._stopping.is_set():
                 return
 
@@ -343,7 +348,7 @@ class Tracker:
                     self._moved("counting usage anew")
                     if self._stopping.is_set():
                         return
-        except DatabaseError:
+        except BaseException:
             for project_id, session_ids in sessions.items():
                 self.sessions_changed(project_id, session_ids)
             raise

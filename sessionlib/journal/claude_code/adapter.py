@@ -12,7 +12,7 @@ from sessionlib.journal.claude_code.layout import TranscriptFile
 from sessionlib.journal.claude_code.records import Transcript, meta_facts
 from sessionlib.journal.facts import MAIN, Fact
 from sessionlib.journal.spool import Delivery
-from sessionlib.journal.trees import text_of
+from sessionlib.journal.trees import loads, text_of
 
 _SKIPPED = (b'{"type":"api-request', b'{"type": "api-request')
 """How lines begin that say nothing to us and are nine tenths of a transcript: not worth reading as JSON."""
@@ -99,8 +99,8 @@ class _Reader:
         if line.startswith(_SKIPPED):
             return None
         try:
-            record = orjson.loads(line)
-        except orjson.JSONDecodeError:
+            record = loads(line)
+        except ValueError:
             return None
         if not isinstance(record, dict):
             return None

@@ -41,7 +41,7 @@ from sessionlib.journal.facts import (
     Weight,
 )
 from sessionlib.journal.spool import Delivery
-from sessionlib.journal.trees import count_of, text_of
+from sessionlib.journal.trees import count_of, loads, text_of
 
 _BUCKET = 2
 """Seconds within which two equal payloads without an id of their own are one event, delivered twice."""
@@ -78,8 +78,8 @@ def conversation_of(delivery: Delivery) -> tuple[str, Payload]:
 
 def _whole(body: bytes) -> Payload:
     try:
-        payload = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        payload = loads(body)
+    except ValueError as error:
         raise BadPayloadError("it is not JSON") from error
     if not isinstance(payload, dict):
         raise BadPayloadError("it is not a JSON object")
@@ -134,7 +134,7 @@ def _seen(delivery: Delivery, payload: Payload, *, is_work: bool) -> Seen:
         transcript=text_of(payload, "transcript_path"),
         entrypoint=context.get("CLAUDE_CODE_ENTRYPOINT"),
         model=text_of(payload, "model"),
-        pid=int(pid) if pid.isdigit() else None,
+        pid=int(pid) if pid.isascii() and pid.isdigit() else None,
         identity=context.get("SESSIOND_IDENTITY"),
         session=context.get("SESSIOND_SESSION"),
         is_work=is_work,

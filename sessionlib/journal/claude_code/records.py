@@ -6,7 +6,7 @@ about.
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -52,6 +52,8 @@ _EXCERPT = 4000
 _KEPT = 500
 """Entries of each kind in a state: calls that have not returned, lines of agents without a name."""
 _LARGEST_INPUT = 64 * 1024
+_MOST_DOLLARS = 1e8
+_LONGEST_TITLE = 1000
 _LONGEST_TIME = 40
 _DENIALS = (
     "Claude requested permissions to ",
@@ -88,6 +90,8 @@ class Transcript:
         # Only a conversation's own file can begin with a copy; and it does so before anything of its own.
         self._origin: str = kept.get("origin", _UNKNOWN if agent == MAIN else _OWN)
         self._held: list[Record] = list(kept.get("held", ()))
+        self._forked_from: str | None = kept.get("forked_from")
+        self._title: str | None = kept.get("title")
 
     def state(self) -> dict[str, Any]:
         """Return what the next reader must know, as JSON values; a few hundred bytes mostly."""
@@ -97,6 +101,8 @@ class Transcript:
             "chains": dict(self._chains),
             "copied": list(self._copied),
             "held": list(self._held),
+            "forked_from": self._forked_from,
+            "title": self._title if self._origin != _OWN else None,
         }
         if self._origin != (_UNKNOWN if self._agent == MAIN else _OWN):
             kept["origin"] = self._origin
@@ -119,7 +125,7 @@ class Transcript:
         if copied is not None and copied != self._native_id:
             # What it says was said, and is counted, in the other conversation.
             self._note_copied(record)
-            self._origin, self._held = _COPIED, []
+            self._origin, self._held, self._forked_from = _COPIED, [], copied
             yield CopiedFrom(copied)
             return
         if self._origin != _OWN:
@@ -127,6 +133,11 @@ class Transcript:
                 self._hold(record, size, body)
                 return
             held, self._held, self._origin = self._held, [], _OWN
+            # Said again: before this nobody could know the conversation.
+            if self._forked_from is not None:
+                yield CopiedFrom(self._forked_from)
+            if self._title is not None:
+                yield Titled(self._title, at)
             for one in held:
                 yield from self.facts_of(one, one["size"], one.get("body"))
         self._at = at if self._at is None else max(self._at, at)
@@ -143,6 +154,7 @@ class Transcript:
         if kind == "cost-state":
             yield from _spent(record, self._at)
         elif kind == "custom-title" and (title := text_of(record, "customTitle")) is not None:
+            self._title = title[:_LONGEST_TITLE]
             yield Titled(title, self._at)
 
     def _hold(self, record: Record, size: int, body: str | None) -> None:
@@ -339,12 +351,16 @@ def _spent(record: Record, as_of: datetime | None) -> Iterator[Spent]:
             yield Spent(
                 model,
                 as_of,
-                Decimal(repr(cost)) if isinstance(cost, int | float) else Decimal(0),
+                Decimal(repr(cost)) if _is_amount(cost) else Decimal(0),
                 count_of(sums, "inputTokens") or 0,
                 count_of(sums, "outputTokens") or 0,
                 count_of(sums, "cacheReadInputTokens") or 0,
                 count_of(sums, "cacheCreationInputTokens") or 0,
             )
+
+
+def _is_amount(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _MOST_DOLLARS
 
 
 def _first_words(content: Any) -> str | None:
@@ -363,4 +379,7 @@ def _moment(value: Any) -> datetime | None:
         moment = datetime.fromisoformat(value)
     except ValueError:
         return None
-    return moment if moment.tzinfo is not None else None
+    try:
+        return moment.astimezone(UTC) if moment.tzinfo is not None else None
+    except OverflowError:
+        return None

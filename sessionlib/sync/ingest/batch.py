@@ -45,6 +45,7 @@ class Batch:
         known: The stored conversations.
         homes: Where new ones belong.
         price: Prices usage.
+        is_due: Tells whether a conversation's links have not been looked for lately.
         is_settling: Whether sessions have changed, so that what is stored of links may no longer hold.
         rows: The conversations as they are to be stored.
         attributions: What their moments are counted to.
@@ -58,6 +59,7 @@ class Batch:
     known: Mapping[Key, ConversationRow]
     homes: Mapping[Key, Belonging]
     price: Price
+    is_due: Callable[[Key], bool]
     is_settling: bool = False
     rows: dict[UUID, ConversationRow] = field(default_factory=dict)
     attributions: dict[UUID, Attribution] = field(default_factory=dict)
@@ -146,7 +148,7 @@ class Batch:
         """Tell whether a conversation's links must be found anew; when a session changes it is settled."""
         row = self.rows[owner.conversation_id]
         known = self.known.get((row.client, row.native_id))
-        if self.is_settling or known is None:
+        if self.is_settling or known is None or self.is_due((row.client, row.native_id)):
             return True
         return any(known.observed.get(name) != owner.observed.get(name) for name in ("first", "session"))
 

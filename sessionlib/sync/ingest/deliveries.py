@@ -1,5 +1,6 @@
 """From the hook spool into the database: deliveries in the order of their names, each removed once stored."""
 
+import errno
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -13,12 +14,13 @@ from sessionlib.journal.spool import BadDeliveryError, Delivery, Spool
 from sessionlib.sync.ingest.drafts import Clean, Draft, Folder
 from sessionlib.sync.ingest.ingester import Ingester
 
-_LOG = logging.getLogger("sessionlib.ingest")
+logger = logging.getLogger("sessionlib.ingest")
 
 MOST = 200
 """Deliveries in one transaction."""
 _MOST_BYTES = 8 * 1024 * 1024
 _LISTED = 20_000
+_NO_FILE = frozenset({errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV, errno.EACCES, errno.EPERM})
 
 
 class Drained(NamedTuple):
@@ -96,7 +98,13 @@ class Deliveries:
                 delivery = self._spool.read(name)
             except FileNotFoundError:
                 continue
-            except (BadDeliveryError, OSError) as error:
+            except OSError as error:
+                if error.errno not in _NO_FILE:
+                    raise  # another time: no descriptors left, a disk that fails
+                self._bury(name, error.strerror or str(error))
+                unreadable += 1
+                continue
+            except BadDeliveryError as error:
                 self._bury(name, str(error))
                 unreadable += 1
                 continue
@@ -112,15 +120,19 @@ class Deliveries:
         for name, delivery in read:
             try:
                 native_id, found = self._facts(delivery)
+                key = delivery.client, native_id
+                if not canary.is_canary(native_id):
+                    Folder(drafts.setdefault(key, Draft(*key)), self._clean, self._bodies).fold(found)
             except BadPayloadError as error:
                 self._bury(name, str(error))
                 buried += 1
                 continue
-            good.append((name, delivery))
-            if canary.is_canary(native_id):
+            except Exception as error:  # one that we stumble over must not keep the others waiting
+                logger.exception("delivery not understood", extra={"event": "spool.stumbled", "fields": {}})
+                self._bury(name, f"{type(error).__name__}: {error}")
+                buried += 1
                 continue
-            key = delivery.client, native_id
-            Folder(drafts.setdefault(key, Draft(*key)), self._clean, self._bodies).fold(found)
+            good.append((name, delivery))
         meant = [draft for draft in drafts.values() if draft]
         try:
             self._ingester.store(meant)
@@ -151,7 +163,7 @@ class Deliveries:
         return native_id, list(found)
 
     def _bury(self, name: str, why: str) -> None:
-        _LOG.warning(
+        logger.warning(
             "delivery put aside",
             extra={"event": "spool.buried", "fields": {"name": name, "error": why}},
         )

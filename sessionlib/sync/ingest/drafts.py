@@ -175,9 +175,9 @@ class Folder:
             see("model", [stamp(fact.at), _plain(fact.model)])
         if fact.parent is not None:
             self._agent(fact.parent)
-            see("parent", [int(fact.weight), fact.parent[:_LONGEST_KEY]])
+            see("parent", [int(fact.weight), key_of(fact.parent)])
         if fact.call is not None:
-            see("call", [int(fact.weight), fact.call[:_LONGEST_KEY]])
+            see("call", [int(fact.weight), key_of(fact.call)])
 
     def agent_ended(self, fact: facts.AgentEnded) -> None:
         """Take an end of an agent's run; of each kind and weight the latest counts."""
@@ -186,7 +186,7 @@ class Folder:
         observe(self._agent(fact.agent), name, [stamp(fact.at), words], AGENT_FIRSTS)
 
     def _agent(self, native_id: str) -> Observed:
-        return self.draft.agents.setdefault(native_id[:_LONGEST_KEY], {})
+        return self.draft.agents.setdefault(key_of(native_id), {})
 
     # --- what they did -------------------------------------------------------------------------------
 
@@ -209,10 +209,10 @@ class Folder:
         call.duration_ms = greatest(call.duration_ms, fact.duration_ms)
 
     def _call(self, native_id: str, agent: str) -> CallDraft:
-        call = self.draft.calls.setdefault(native_id[:_LONGEST_KEY], CallDraft())
+        call = self.draft.calls.setdefault(key_of(native_id), CallDraft())
         self._agent(agent)
         # A source that does not know the agent calls it the main one, whose id is the least.
-        call.agent = max(call.agent, agent[:_LONGEST_KEY])
+        call.agent = max(call.agent, key_of(agent))
         return call
 
     def used(self, fact: facts.Used) -> None:
@@ -225,18 +225,19 @@ class Folder:
             fact.cache_write_1h_tokens,
             fact.web_searches,
         )
-        agent = fact.agent[:_LONGEST_KEY]
+        agent = key_of(fact.agent)
         self._agent(agent)
-        key, model = fact.message_id[:_LONGEST_KEY], _plain(fact.model)
+        key, model = key_of(fact.message_id), _plain(fact.model)
+        request_id = None if fact.request_id is None else key_of(fact.request_id)
         known = self.draft.usage.get(key)
         if known is None:
-            self.draft.usage[key] = UsageDraft(agent, fact.at, model, numbers, fact.request_id, fact.is_final)
+            self.draft.usage[key] = UsageDraft(agent, fact.at, model, numbers, request_id, fact.is_final)
             return
         known.agent = max(known.agent, agent)
         known.at = min(known.at, fact.at)
         known.model = min(known.model, model)
         known.numbers = most(known.numbers, numbers)
-        known.request_id = greatest(known.request_id, fact.request_id)
+        known.request_id = greatest(known.request_id, request_id)
         known.is_final = known.is_final or fact.is_final
 
     def spent(self, fact: Spent) -> None:
@@ -249,7 +250,7 @@ class Folder:
     def todo(self, fact: facts.Todo) -> None:
         """Take an item of the agent's own list."""
         at = stamp(fact.at)
-        see = partial(observe, self.draft.todos.setdefault(_key(fact.key), {}), firsts=TODO_FIRSTS)
+        see = partial(observe, self.draft.todos.setdefault(key_of(fact.key), {}), firsts=TODO_FIRSTS)
         see("first", at)
         see("last", at)
         for name, value in (("content", fact.content), ("status", fact.status), ("details", fact.details)):
@@ -259,7 +260,7 @@ class Folder:
     def logged(self, fact: Logged) -> None:
         """Take an event; the earliest sight of it counts."""
         self._agent(fact.agent)
-        key = _key(fact.key)
+        key = key_of(fact.key)
         known = self.draft.logs.get(key)
         if known is None or fact.at < known.at:
             if fact.detail is not None or fact.body is not None:
@@ -297,7 +298,8 @@ def _plain(text: str, most: int = _LONGEST) -> str:
     return text if len(text) <= most else text[:most]
 
 
-def _key(text: str) -> str:
+def key_of(text: str) -> str:
+    """Return an id as it is stored: bounded, and without what no database takes."""
     return _plain(text)[:_LONGEST_KEY]
 
 

@@ -1,5 +1,6 @@
 """Storing drafts: in one transaction for each batch, under the locks of the projects it is about."""
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -23,6 +24,8 @@ StartedIn = Callable[[str, str | None, str | None], str | None]
 """Tells, for a client, from a transcript's path and a folder in which a conversation started."""
 
 _KNOWN = 10_000
+_LINKS_HOLD = 60.0
+"""Seconds for which links hold that nothing was heard of: a session may have changed without a word."""
 
 
 class Ingested(NamedTuple):
@@ -58,13 +61,13 @@ class Ingester:
         self._price = price
         self._started_in = started_in
         self._placed: dict[Key, None] = {}
+        self._looked: dict[Key, float] = {}
         self._is_registered = self._is_warm = False
 
     def store(self, drafts: Iterable[Draft], cursors: Sequence[CursorRow] = ()) -> Ingested:
         """Store drafts, no conversation twice, and how far their journals were read, in one transaction.
 
-        A conversation of which nothing is stored and nothing with a time is said cannot be stored yet; then
-        the cursors are not, either.
+        A conversation of which nothing is stored and nothing with a time is said cannot be stored yet.
 
         Raises:
             DatabaseError: Nothing was stored.
@@ -99,9 +102,7 @@ class Ingester:
                     groups[place.project_id].append(draft)
             for project_id, group in groups.items():
                 self._batch(connection, project_id, known, homes).store(group)
-            if not unplaced:
-                # Else what was read must be read again, when more is known.
-                execution.put_cursors(connection, cursors)
+            execution.put_cursors(connection, cursors)
         self._is_registered = True
         self._keep(wanted.keys() - unplaced)
         return Ingested(len(wanted) - len(unplaced), unplaced)
@@ -152,7 +153,17 @@ class Ingester:
         known: Mapping[Key, ConversationRow],
         homes: Mapping[Key, Belonging],
     ) -> Batch:
-        return Batch(connection, project_id, self._host.host_id, known, homes, self._price)
+        return Batch(connection, project_id, self._host.host_id, known, homes, self._price, self._is_due)
+
+    def _is_due(self, key: Key) -> bool:
+        """Tell, and note, whether a conversation's links are to be found anew, whatever else is known."""
+        now = time.monotonic()
+        if now - self._looked.get(key, float("-inf")) < _LINKS_HOLD:
+            return False
+        self._looked[key] = now
+        while len(self._looked) > _KNOWN:
+            del self._looked[next(iter(self._looked))]
+        return True
 
     def _homes(self, wanted: Mapping[Key, Draft]) -> dict[Key, Belonging]:
         """Decide where the conversations belong that nobody has stored yet; in transactions of their own."""
@@ -178,6 +189,7 @@ class Ingester:
     def forget(self) -> None:
         """Look up anew which conversations are stored: the database is another one, or lost some."""
         self._placed.clear()
+        self._looked.clear()
         self._is_registered = False
 
 

@@ -27,6 +27,7 @@ from sessionlib.sync.ingest.drafts import (
     Draft,
     Numbers,
     UsageDraft,
+    key_of,
     most,
 )
 from sessionlib.sync.ingest.joining import Observed, greatest, joined, least, stamp
@@ -318,11 +319,11 @@ def log(owner: Owner, key: str, seen: Logged) -> AgentLogRow:
         project_id=owner.project_id,
         conversation_id=owner.conversation_id,
         event_key=key,
-        agent_id=owner.agent_id(seen.agent[:300]),
+        agent_id=owner.agent_id(key_of(seen.agent)),
         category=seen.kind,
-        event_type=seen.name[:100],
+        event_type=key_of(seen.name)[:100],
         detail=None if seen.detail is None else seen.detail[:200],
-        tool_use_id=None if seen.call is None else seen.call[:300],
+        tool_use_id=None if seen.call is None else key_of(seen.call),
         at=seen.at,
         size=seen.size,
         digest=seen.digest,

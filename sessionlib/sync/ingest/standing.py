@@ -7,6 +7,7 @@ from sessionlib.db.types import decode_time
 from sessionlib.journal.facts import Weight
 from sessionlib.sync.ingest.joining import Observed
 
+_MOMENT = timedelta(microseconds=1)
 _SLACK = timedelta(seconds=5)
 """Two sources that tell of one moment differ by less: a hook runs some time after what it tells of."""
 
@@ -54,12 +55,12 @@ def of_conversation(observed: Observed) -> Standing:
     last = decode_time(observed["last"])
     ended = observed.get("ended")
     restarted = observed.get("restarted", "")
-    guessed = {
-        name: observed[name] for name in ("abandoned", "phantom") if observed.get(name, "") > observed["last"]
-    }
+    # A guess holds as long as nothing came after what it was made from, whatever the clock said then.
+    guessed = {name for name in ("abandoned", "phantom") if observed.get(name) == observed["last"]}
     end = None if ended is None else decode_time(ended[0])
-    marks = [restarted, *guessed.values(), *([ended[0]] if ended else [])]
-    boundary = moment(max(marks))
+    boundary = moment(max(restarted, ended[0] if ended else ""))
+    if guessed:
+        boundary = last + _MOMENT
     if ended is not None and end is not None and end >= last - _SLACK and ended[0] >= restarted:
         status = "phantom" if "phantom" in guessed else "ended"
         return Standing(status, max(end, last), ended[1], is_estimated=False, boundary=boundary)

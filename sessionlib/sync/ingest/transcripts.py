@@ -15,11 +15,11 @@ from sessionlib.journal.adapter import Adapter, JournalFile, Reader
 from sessionlib.journal.tail import Cursor, NotReadableError, read_on
 from sessionlib.models.base import utc_now
 from sessionlib.sync.ingest.drafts import CONVERSATION_FIRSTS, Clean, Draft, Folder
-from sessionlib.sync.ingest.ingester import Ingester
+from sessionlib.sync.ingest.ingester import Ingested, Ingester
 from sessionlib.sync.ingest.joining import observe
 from sessionlib.sync.places import stored_name
 
-_LOG = logging.getLogger("sessionlib.ingest")
+logger = logging.getLogger("sessionlib.ingest")
 
 PORTION, SMALL_PORTION = 256 * 1024, 64 * 1024
 """Bytes read and stored at once: 350 lines, which take the only writer of SQLite some 25 ms; or, while
@@ -33,7 +33,6 @@ class Looked(NamedTuple):
 
     lines: int
     size: int
-    is_held: bool
 
 
 class Transcripts:
@@ -127,7 +126,7 @@ class Transcripts:
             except (FileNotFoundError, NotReadableError):
                 return
             except OSError as error:
-                _LOG.warning(
+                logger.warning(
                     "journal cannot be read",
                     extra={"event": "journal.unreadable", "fields": {"path": path, "error": error.strerror}},
                 )
@@ -136,7 +135,7 @@ class Transcripts:
             state = None if known is None or is_anew else known.state
             reader = adapter.reader(journal, state, bodies=self._bodies > 0)
             if portion.is_anew:
-                _LOG.info(
+                logger.info(
                     "journal was rewritten, read anew",
                     extra={"event": "journal.rewritten", "fields": {"path": path}},
                 )
@@ -151,17 +150,17 @@ class Transcripts:
                 made.inode,
                 made.offset,
                 made.check,
-                seen.st_size,
-                seen.st_mtime_ns,
+                # Only a file that was read to its end is known by how it looks.
+                seen.st_size if portion.is_all else -1,
+                seen.st_mtime_ns if portion.is_all else -1,
                 reader.state() | ({} if beside is None else {_BESIDE: beside}),
                 f"{portion.passed_over} lines were too long" if portion.passed_over else None,
                 utc_now(),
             )
-            is_held = not self._store(drafts, row)
-            yield Looked(
-                len(portion.lines), made.offset - (0 if known is None or is_anew else known.position), is_held
-            )
-            if portion.is_all or is_held:
+            self._store(drafts, row)
+            before = 0 if known is None or is_anew else known.position
+            yield Looked(len(portion.lines), made.offset - before)
+            if portion.is_all:
                 return
 
     def _drafts(
@@ -169,16 +168,25 @@ class Transcripts:
     ) -> dict[str, Draft]:
         drafts: dict[str, Draft] = {}
         folders: dict[str, Folder] = {}
+        refused = 0
         for line in lines:
-            said = reader.read(line)
-            if said is None:
-                continue
-            native_id, found = said
-            folder = folders.get(native_id)
-            if folder is None:
-                draft = drafts[native_id] = Draft(adapter.name, native_id)
-                folder = folders[native_id] = Folder(draft, self._clean, self._bodies)
-            folder.fold(found)
+            try:
+                said = reader.read(line)
+                if said is None:
+                    continue
+                native_id, found = said
+                folder = folders.get(native_id)
+                if folder is None:
+                    draft = drafts[native_id] = Draft(adapter.name, native_id)
+                    folder = folders[native_id] = Folder(draft, self._clean, self._bodies)
+                folder.fold(found)
+            except Exception:  # one line that we stumble over must not keep the others from being read
+                refused += 1
+                if refused == 1:
+                    logger.exception(
+                        "line passed over",
+                        extra={"event": "journal.stumbled", "fields": {"path": str(journal.path)}},
+                    )
         for native_id, draft in drafts.items():
             if "last" in draft.observed:
                 # Its place tells where the conversation was started.
@@ -204,28 +212,32 @@ class Transcripts:
         Folder(draft, self._clean).fold(adapter.beside(journal, content))
         return stamp
 
-    def _store(self, drafts: Mapping[str, Draft], row: CursorRow) -> bool:
-        """Store a portion; return False if it must wait until more is known of its conversation."""
+    def _store(self, drafts: Mapping[str, Draft], row: CursorRow) -> None:
+        """Store a portion, and how far was read with it."""
         meant = [draft for draft in drafts.values() if draft]
         try:
-            try:
-                done = self._ingester.store(meant, [row])
-            except RowRejectedError:
-                # Perhaps its project was merged into another one meanwhile.
-                self._ingester.forget()
-                done = self._ingester.store(meant, [row])
+            done = self._stored(meant, row)
         except RowRejectedError as error:
-            _LOG.exception(
+            logger.exception(
                 "journal passed over",
                 extra={"event": "journal.refused", "fields": {"path": row.path, "error": str(error)}},
             )
             row = row._replace(problem=str(error)[:500])
             self._ingester.store([], [row])
         else:
-            if done.unplaced:
-                return False
+            if done.unplaced and _BESIDE in row.state:
+                # What the small file said of a conversation that nobody knows yet must be read again.
+                row = row._replace(state={name: one for name, one in row.state.items() if name != _BESIDE})
+                self._ingester.store([], [row])
         self._cursors[row.path] = row
-        return True
+
+    def _stored(self, drafts: Sequence[Draft], row: CursorRow) -> Ingested:
+        try:
+            return self._ingester.store(drafts, [row])
+        except RowRejectedError:
+            # Perhaps its project was merged into another one meanwhile.
+            self._ingester.forget()
+            return self._ingester.store(drafts, [row])
 
 
 def read_small(path: Path) -> bytes:

@@ -13,7 +13,6 @@ from sessionlib.db.execution_rows import ConversationRow, CursorRow
 from sessionlib.models.base import utc_now
 from sessionlib.sync.ingest.drafts import Draft
 from sessionlib.sync.ingest.ingester import Ingester
-from sessionlib.sync.ingest.joining import stamp
 
 _DEAD_AFTER = timedelta(minutes=5)
 """Silence after which a conversation whose process is known to be gone is over."""
@@ -73,7 +72,7 @@ def close_abandoned(
     for row in silent:
         verdict = _verdict(row, now, idle, alive, busy)
         if verdict is not None:
-            verdicts.append(Draft(row.client, row.native_id, observed={verdict: stamp(now)}))
+            verdicts.append(Draft(row.client, row.native_id, observed={verdict: row.observed["last"]}))
     for some in _in_groups(verdicts, _TOGETHER):
         ingester.store(some)
     return len(verdicts)
