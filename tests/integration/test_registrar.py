@@ -232,7 +232,7 @@ def test_registering_and_looking_up_at_once(
     """A person who registers a project and a worker who looks one up do not wait for each other for ever."""
     project_at(tmp_path / "a")
     other = project_at(tmp_path / "b")
-    inside, registering = Event(), world.registrar._workspace
+    inside, registering = Event(), world.registrar.adopt
 
     def slow(*args: object) -> object:
         inside.set()
@@ -241,7 +241,7 @@ def test_registering_and_looking_up_at_once(
         return registering(*args)
 
     with ThreadPoolExecutor(2) as pool:
-        monkeypatch.setattr(world.registrar, "_workspace", slow)
+        monkeypatch.setattr(world.registrar, "adopt", slow)
         person = pool.submit(world.registrar.register_project, tmp_path / "a")
         assert inside.wait(5)
         worker = pool.submit(world.place, other)
