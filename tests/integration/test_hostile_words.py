@@ -80,7 +80,10 @@ def test_no_root_breaks_sessiond(forks: Forks, tmp_path: Path, root: str) -> Non
     ("words", "hint"),
     [
         (["sessionctl", "sesions"], "did you mean: sessions"),
-        (["sessionctl", "zzz"], "it is one of status, projects, sessions, show, query, conversations, agents"),
+        (
+            ["sessionctl", "zzz"],
+            "it is one of status, projects, sessions, show, query, conversations, agents",
+        ),
         (["sessionctl", "projects", "ad"], "did you mean: add?"),
         (["sessionctl", "sessions", "--phse=build"], "did you mean: `sessionctl sessions --phase`"),
         (["sessionctl", "db", "check", "--jsn"], "did you mean: `sessionctl db check --json`"),
