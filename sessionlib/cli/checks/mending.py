@@ -52,8 +52,8 @@ def _close(database: Database, ingester: Ingester, moment: Moment) -> int:
     with database.read() as connection:
         silent = quality.keys_of_never_closed(connection, moment.silent_since, moment.unseen_since)
     # Of another machine's processes nobody knows here.
-    others = [key for host_id, key in silent if host_id != ours]
-    closed = mending.close(ingester, others, moment.now)
+    others = [(key, last) for host_id, key, last in silent if host_id != ours]
+    closed = mending.close(ingester, others)
     if len(others) < len(silent):
         idle = timedelta(seconds=moment.config.tracking.abandon_after)
         closed += upkeep.close_abandoned(database, ingester, ours, now=moment.now, idle=idle)

@@ -128,10 +128,11 @@ def never_closed(connection: Connection, silent_since: datetime, unseen_since: d
 
 def keys_of_never_closed(
     connection: Connection, silent_since: datetime, unseen_since: datetime
-) -> list[tuple[UUID, tuple[str, str]]]:
-    """Return the conversations that `never_closed` counts: their host, client and native id."""
-    wanted = _never_closed(silent_since, unseen_since, _C.host_id, _C.client, _C.native_id)
-    return [(row[0], (row[1], row[2])) for row in connection.execute(wanted)]
+) -> list[tuple[UUID, tuple[str, str], datetime]]:
+    """Return the conversations that `never_closed` counts: host, client and native id, last activity."""
+    columns = _C.host_id, _C.client, _C.native_id, _C.last_activity_at
+    wanted = _never_closed(silent_since, unseen_since, *columns)
+    return [(row[0], (row[1], row[2]), row[3]) for row in connection.execute(wanted)]
 
 
 def _never_closed(silent_since: datetime, unseen_since: datetime, *columns: Any) -> Select[Any]:

@@ -48,13 +48,13 @@ def settle(ingester: Ingester, conversations: Mapping[UUID, Collection[UUID]]) -
     )
 
 
-def close(ingester: Ingester, keys: Iterable[tuple[str, str]], now: datetime) -> int:
-    """Mark conversations as abandoned that were silent until now; return how many there were.
+def close(ingester: Ingester, silent: Iterable[tuple[tuple[str, str], datetime]]) -> int:
+    """Mark conversations as abandoned, each since its last activity; return how many there were.
 
     Raises:
         DatabaseError: Those before are done, the rest is not.
     """
-    drafts = [Draft(*key, observed={"abandoned": stamp(now)}) for key in keys]
+    drafts = [Draft(*key, observed={"abandoned": stamp(last)}) for key, last in silent]
     for start in range(0, len(drafts), _TOGETHER):
         ingester.store(drafts[start : start + _TOGETHER])
     return len(drafts)
