@@ -152,7 +152,7 @@ TIMELINE = (
     Column("detail", lambda row: row.detail),
 )
 
-TODOS = (
+LISTED_ITEMS = (
     Column("status", lambda row: row.status, style=_status_style),
     Column("to do", lambda row: row.content or row.todo_key, style="bold"),
     Column("project", lambda row: row.project_slug),

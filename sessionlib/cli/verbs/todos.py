@@ -26,4 +26,6 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
 def run(context: Context) -> Answer:
     """List the wanted items."""
     found = listing.ask(context, "todos", _OPTIONS)
-    return listing.answer(found, work_columns.TODOS, "nothing to do", listing.cut(found, context.options))
+    return listing.answer(
+        found, work_columns.LISTED_ITEMS, "nothing to do", listing.cut(found, context.options)
+    )

@@ -12,7 +12,7 @@ from sessionlib.sync.ingest.joining import Observed, greatest, least, observe, s
 
 CONVERSATION_FIRSTS = frozenset({"first", "cwd", "project_dir", "entrypoint", "identity", "session", "how"})
 AGENT_FIRSTS = frozenset({"first"})
-TODO_FIRSTS = frozenset({"first"})
+ITEM_FIRSTS = frozenset({"first"})
 """Fields of which the earliest observation counts; of all others it is the latest, or the heaviest."""
 
 DRIFT = "drift."
@@ -250,7 +250,7 @@ class Folder:
     def todo(self, fact: facts.Todo) -> None:
         """Take an item of the agent's own list."""
         at = stamp(fact.at)
-        see = partial(observe, self.draft.todos.setdefault(key_of(fact.key), {}), firsts=TODO_FIRSTS)
+        see = partial(observe, self.draft.todos.setdefault(key_of(fact.key), {}), firsts=ITEM_FIRSTS)
         see("first", at)
         see("last", at)
         for name, value in (("content", fact.content), ("status", fact.status), ("details", fact.details)):

@@ -22,7 +22,7 @@ from sessionlib.sync.ingest.belonging import Belonging
 from sessionlib.sync.ingest.drafts import (
     AGENT_FIRSTS,
     CONVERSATION_FIRSTS,
-    TODO_FIRSTS,
+    ITEM_FIRSTS,
     CallDraft,
     Draft,
     Numbers,
@@ -277,7 +277,7 @@ def numbers_of(row: UsageRow) -> Numbers:
 
 def todo(owner: Owner, key: str, seen: Observed, known: TodoRow | None) -> TodoRow:
     """Return an item of an agent's list."""
-    observed = joined({} if known is None else known.observed, seen, TODO_FIRSTS)
+    observed = joined({} if known is None else known.observed, seen, ITEM_FIRSTS)
     return TodoRow(
         project_id=owner.project_id,
         conversation_id=owner.conversation_id,
