@@ -1,25 +1,19 @@
 """What `sessionctl` prints is the same, byte for byte, whether the daemon or the database has answered."""
 
-import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
-from sessionlib import __version__
-from sessionlib.cli import relay
-from sessionlib.control.status import ConfigState
 from sessionlib.db.engine import Database
 from sessionlib.db.questions import QUESTIONS
 from sessionlib.errors import ConfigError
-from tests.controls import PlayedDaemon, house
 from tests.ctl import Ctl, Said, ctl_fixture, mirrored_fixture  # noqa: F401 - fixtures
-from tests.statuses import a_status
+from tests.relaying import Both, relayed
 
 ANSWERED = (
     ["sessions"],
@@ -59,62 +53,13 @@ LEFT_TO_THE_DATABASE = (
 )
 
 
-class Both(NamedTuple):
-    """`sessionctl` beside a daemon that mirrors into its database, and what the relay has answered."""
-
-    ctl: Ctl
-    daemon: PlayedDaemon
-    heard: list[relay.Told | None]
-    last_words: Path
-
-    def run(self, *words: str) -> Said:
-        """Run a verb with the daemon."""
-        self.heard.clear()
-        return self.ctl(*words)
-
-    def say(self, **changes: Any) -> None:
-        """Change the daemon's last words."""
-        tree = json.loads(self.last_words.read_text())
-        self.last_words.write_text(json.dumps(tree | changes))
-
-
 @pytest.fixture
 def both(mirrored: Ctl, monkeypatch: pytest.MonkeyPatch) -> Iterator[Both]:
-    """A daemon two hours behind, so that no answer says `now`."""
+    """A daemon beside a mirror of files."""
     database = Database(str(mirrored.environment["SESSIOND_DATABASE_URL"]))
-    daemon = PlayedDaemon(database)
-    daemon.database_name = database.name
-    daemon.stale_for(7200.0, "a file waits")
-    heard: list[relay.Told | None] = []
-    ask = relay.ask
-
-    def noted(*arguments: Any) -> relay.Told | None:
-        heard.append(ask(*arguments))
-        return heard[-1]
-
-    monkeypatch.setattr(relay, "ask", noted)
-    monkeypatch.setattr(relay, "PATIENCE", 10.0)
-    with house(daemon) as home:
-        monkeypatch.setenv("SESSIOND_RUNTIME_DIR", str(home.socket.parent))
-        state = mirrored.home / "state"
-        state.mkdir(exist_ok=True)
-        host = str(mirrored.environment["SESSIOND_HOST_ID"])
-        words = a_status(
-            version=__version__,
-            socket=str(home.socket),
-            host_id=host,
-            config=ConfigState(source="the defaults"),
-        )
-        (state / "status.json").write_text(json.dumps(words.to_json()))
-        yield Both(mirrored, daemon, heard, state / "status.json")
+    with relayed(mirrored, database, monkeypatch) as made:
+        yield made
     database.close()
-
-
-def without(both: Both, words: list[str]) -> Said:
-    """Run a verb whose rows come from the database; the daemon still says how fresh they are."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(relay, "ask", lambda *_: None)
-        return both.ctl(*words)
 
 
 def timeless(said: Said) -> Said:
@@ -130,7 +75,7 @@ def test_both_ways_print_the_same(both: Both, form: list[str]) -> None:
         assert both.heard, words
         assert both.heard[-1] is not None, words
         assert said.code == 0, words
-        assert timeless(said) == timeless(without(both, [*words, *form])), words
+        assert timeless(said) == timeless(both.without([*words, *form])), words
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
@@ -140,7 +85,7 @@ def test_what_is_odd_is_left_to_the_database(both: Both, form: list[str], monkey
     for words in LEFT_TO_THE_DATABASE:
         said = both.run(*words, *form)
         assert not any(both.heard), words
-        assert said == without(both, [*words, *form]), words
+        assert said == both.without([*words, *form]), words
 
 
 def test_a_mirror_that_is_fresh_enough_is_answered(both: Both) -> None:

@@ -1,20 +1,14 @@
 """The verbs about agents' work: the same rows from the database, from a daemon and over HTTP; and as text."""
 
-import json
 from collections.abc import Iterator
-from typing import Any, NamedTuple
 
 import pytest
 
-from sessionlib import __version__
-from sessionlib.cli import relay
-from sessionlib.control.status import ConfigState
 from sessionlib.db.engine import Database
 from sessionlib.db.queries import GROUPINGS
 from sessionlib.db.types import encode_time
-from tests.controls import House, PlayedDaemon, house
 from tests.ctl import Ctl, Said, ctl_fixture  # noqa: F401 - a fixture
-from tests.statuses import a_status
+from tests.relaying import Both, relayed
 from tests.villages import Village, village
 from tests.worlds import hours
 
@@ -98,14 +92,6 @@ SAME: tuple[tuple[str, list[str]], ...] = (
 )
 
 
-class Both(NamedTuple):
-    """`sessionctl` on a village, beside a daemon on the same database, and what the relay has answered."""
-
-    ctl: Ctl
-    home: House
-    heard: list[relay.Told | None]
-
-
 @pytest.fixture
 def row(ctl: Ctl, mirror_database: Database) -> Village:
     """A village in the database of `ctl`."""
@@ -118,39 +104,10 @@ def row(ctl: Ctl, mirror_database: Database) -> Village:
 def both(
     ctl: Ctl, row: Village, mirror_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Both]:
-    """A daemon two hours behind, so that no answer says `now`."""
+    """A daemon on a village."""
     assert row
-    daemon = PlayedDaemon(mirror_database)
-    daemon.database_name = mirror_database.name
-    daemon.stale_for(7200.0, "a file waits")
-    heard: list[relay.Told | None] = []
-    ask = relay.ask
-
-    def noted(*arguments: Any) -> relay.Told | None:
-        heard.append(ask(*arguments))
-        return heard[-1]
-
-    monkeypatch.setattr(relay, "ask", noted)
-    monkeypatch.setattr(relay, "PATIENCE", 10.0)
-    with house(daemon) as home:
-        monkeypatch.setenv("SESSIOND_RUNTIME_DIR", str(home.socket.parent))
-        state = ctl.home / "state"
-        state.mkdir(exist_ok=True)
-        said = a_status(
-            version=__version__,
-            socket=str(home.socket),
-            host_id=str(ctl.environment["SESSIOND_HOST_ID"]),
-            config=ConfigState(source="the defaults"),
-        )
-        (state / "status.json").write_text(json.dumps(said.to_json()))
-        yield Both(ctl, home, heard)
-
-
-def from_database(both: Both, words: list[str]) -> Said:
-    """Run a verb whose rows come from the database."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(relay, "ask", lambda *_: None)
-        return both.ctl(*words)
+    with relayed(ctl, mirror_database, monkeypatch) as made:
+        yield made
 
 
 def test_all_doors_give_the_same(both: Both) -> None:
@@ -161,7 +118,7 @@ def test_all_doors_give_the_same(both: Both) -> None:
             said = both.ctl(*words, *form)
             assert both.heard[-1] is not None, words
             assert said.code == 0, (words, said)
-            assert said == from_database(both, [*words, *form]), words
+            assert said == both.without([*words, *form]), words
         assert both.home.get(target.replace("|", "%7C").replace("+", "%2B"))["rows"] == said.rows, target
 
 
