@@ -1,12 +1,12 @@
 """What the mirror knows of the sessions that conversations worked on, and usage added up."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, case, func, literal, or_, select, text
+from sqlalchemy import Connection, and_, case, delete, func, literal, or_, select, text
 
 from sessionlib.db import bulk, tables
 from sessionlib.db.execution_rows import ConversationLinkRow, UsageRow, UsageTotalRow
@@ -129,6 +129,30 @@ def usage_of(connection: Connection, project_id: UUID, conversation_id: UUID) ->
         connection, usage_records, {"project_id": project_id}, "conversation_id", [conversation_id]
     )
     return [UsageRow(*row) for row in rows]
+
+
+def usage_by(
+    connection: Connection, project_id: UUID, column: str, values: Mapping[str, Collection[str]]
+) -> list[UsageRow]:
+    """Return usage records whose `column` is one of some values, by client."""
+    found: list[UsageRow] = []
+    for client, some in values.items():
+        owner = {"project_id": project_id, "client": client}
+        found += [
+            UsageRow(*row) for row in bulk.rows_among(connection, usage_records, owner, column, list(some))
+        ]
+    return found
+
+
+def drop_usage(connection: Connection, project_id: UUID, keys: Collection[tuple[str, str]]) -> None:
+    """Delete usage records, by client and message."""
+    table = usage_records.c
+    for client, message_id in keys:
+        connection.execute(
+            delete(usage_records).where(
+                table.project_id == project_id, table.client == client, table.message_id == message_id
+            )
+        )
 
 
 def conversations_touching(
@@ -270,6 +294,15 @@ def put_totals(
     bulk.upsert(connection, tables.usage_totals, rows)
     owners = [(project_id, agent_id, source) for agent_id in agent_ids]
     bulk.prune(connection, tables.usage_totals, owners, [row[:8] for row in rows])
+
+
+def totals_among(
+    connection: Connection, project_id: UUID, agent_ids: Collection[UUID]
+) -> list[UsageTotalRow]:
+    """Return the totals of some agents from usage records."""
+    owner = {"project_id": project_id, "source": "messages"}
+    rows = bulk.rows_among(connection, tables.usage_totals, owner, "agent_id", agent_ids)
+    return [UsageTotalRow(*row) for row in rows]
 
 
 def totals_of(connection: Connection, project_id: UUID, conversation_id: UUID) -> list[UsageTotalRow]:

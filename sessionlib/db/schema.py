@@ -8,10 +8,10 @@ from sessionlib.db.engine import Database
 from sessionlib.db.tables import metadata
 from sessionlib.errors import SchemaMismatchError, SchemaMissingError
 
-HEAD = "0006"
+HEAD = "0007"
 """The newest migration; kept here too so that a check needs no Alembic (a test compares the two)."""
 
-_KNOWN = frozenset({"0001", "0002", "0003", "0004", "0005", "0006"})
+_KNOWN = frozenset({"0001", "0002", "0003", "0004", "0005", "0006", "0007"})
 _LOCK = 0x5E5510D
 
 

@@ -208,6 +208,26 @@ class Used:
 
 
 @dataclass(frozen=True, slots=True)
+class Charged:
+    """What one request to a model cost by the client's own word, told as it was made.
+
+    A request whose response is known by its `request_id` gives that response its cost; one that no response
+    tells of, as of a compaction, counts by itself. Tokens are as in `Used`.
+    """
+
+    request_id: str
+    agent: str
+    at: datetime
+    model: str
+    cost_usd: Decimal
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_5m_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Spent:
     """A client's own ledger of one conversation and model, cumulative over its resumptions.
 
@@ -290,6 +310,7 @@ Fact = (
     | Called
     | Returned
     | Used
+    | Charged
     | Spent
     | Todo
     | Logged

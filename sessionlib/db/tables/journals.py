@@ -106,6 +106,7 @@ usage_records = Table(
     number("checkpoint_number", Integer(), info=OBSERVED),
     _of_agent(),
     Index("ix_usage_records_agent", "project_id", "agent_id"),
+    Index("ix_usage_records_request", "project_id", "request_id"),
     Index("ix_usage_records_conversation", "project_id", "conversation_id", "at"),
 )
 

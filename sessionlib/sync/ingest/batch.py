@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -12,26 +12,22 @@ from sessionlib.db import attributing, execution
 from sessionlib.db.execution import Stored, Wanted
 from sessionlib.db.execution_rows import (
     AgentRow,
-    ClientCostRow,
     ConversationLinkRow,
     ConversationRow,
     ToolCallRow,
-    UsageRow,
 )
 from sessionlib.journal.facts import MAIN
-from sessionlib.sync.ingest import attribution, drift, rowing, totals
+from sessionlib.sync.ingest import attribution, drift, rowing
 from sessionlib.sync.ingest.attribution import Attribution
 from sessionlib.sync.ingest.belonging import Belonging, Identities
 from sessionlib.sync.ingest.drafts import Draft
 from sessionlib.sync.ingest.joining import Observed
 from sessionlib.sync.ingest.rowing import Owner
+from sessionlib.sync.ingest.spending import Price, Spending
 from sessionlib.sync.ingest.standing import value
 
 Key = tuple[str, str]
-"""A client and a conversation's native id, or a message's."""
-
-Price = Callable[[UsageRow], UsageRow]
-"""Returns a record with what it cost."""
+"""A client and a conversation's native id."""
 
 
 @dataclass(slots=True)
@@ -83,9 +79,7 @@ class Batch:
             for key, seen in draft.todos.items()
         ]
         execution.write(self.connection, "todos", todos)
-        touched = self._usage(owners, stored)
-        costs = self._costs(owners, stored)
-        self._totals(touched, costs)
+        self._spend(owners, stored)
 
     # --- conversations -------------------------------------------------------------------------------
 
@@ -249,90 +243,25 @@ class Batch:
 
     # --- usage ---------------------------------------------------------------------------------------
 
-    def _usage(self, owners: Sequence[tuple[Draft, Owner]], stored: Stored) -> set[UUID]:
-        """Write usage; return the agents whose totals may have changed."""
-        rows: dict[Key, UsageRow] = {}
-        touched: set[UUID] = set()
-        for draft, owner in owners:
-            for message_id, seen in draft.usage.items():
-                key = draft.client, message_id
-                known = rows.get(key) or stored.usage.get(key)
-                row = self._counted(rowing.usage(owner, draft.client, message_id, seen, known), known)
-                rows[key] = row
-                if row != known:
-                    touched.add(row.agent_id)
-                    if known is not None:
-                        touched.add(known.agent_id)
-        for conversation_id in self.recounted:
-            for known in attributing.usage_of(self.connection, self.project_id, conversation_id):
-                key = known.client, known.message_id
-                row = self._counted(rows.get(key, known), known)
-                if row != known:
-                    rows[key] = row
-                    touched.add(row.agent_id)
-        changed = [row for key, row in rows.items() if row != stored.usage.get(key)]
-        execution.write(self.connection, "usage_records", changed)
-        return touched
-
-    def _counted(self, row: UsageRow, known: UsageRow | None) -> UsageRow:
-        """Return a record with its price, and with what it is counted to."""
-        same = known is not None and rowing.numbers_of(known) == rowing.numbers_of(row)
-        if known is not None and same and known.cost_usd is not None:
-            row = row._replace(
-                cost_usd=known.cost_usd, cost_source=known.cost_source, price_version=known.price_version
-            )
-        else:
-            row = self.price(row)
-        made = self.attributions.get(row.conversation_id)
-        if made is None:  # it is another conversation's, which nothing is said of now
-            if known is None:
-                return row
-            return row._replace(
-                session_id=known.session_id, phase=known.phase, checkpoint_number=known.checkpoint_number
-            )
-        agent = self.agents.get(row.agent_id)
-        counted = made.at(row.at, MAIN if agent is None else agent.native_id)
-        return row._replace(
-            session_id=counted.session_id, phase=counted.phase, checkpoint_number=counted.checkpoint
+    def _spend(self, owners: Sequence[tuple[Draft, Owner]], stored: Stored) -> None:
+        """Write what was used; then what that changes for conversations that nothing is said of."""
+        spending = Spending(
+            self.connection,
+            self.project_id,
+            self.price,
+            self.rows,
+            self.attributions,
+            self.agents,
+            self.recounted,
         )
-
-    def _costs(
-        self, owners: Sequence[tuple[Draft, Owner]], stored: Stored
-    ) -> dict[UUID, list[ClientCostRow]]:
-        """Write the clients' ledgers; return them, of each conversation that has one."""
-        found: dict[UUID, dict[str, ClientCostRow]] = defaultdict(dict)
-        for (conversation_id, model), row in stored.costs.items():
-            found[conversation_id][model] = row
-        changed = []
-        for draft, owner in owners:
-            for model, seen in draft.spent.items():
-                known = stored.costs.get((owner.conversation_id, model))
-                row = rowing.cost(owner, model, seen, known)
-                found[owner.conversation_id][model] = row
-                changed.append(row)
-        execution.write(self.connection, "client_costs", changed)
-        return {conversation_id: list(rows.values()) for conversation_id, rows in found.items()}
-
-    def _totals(self, touched: set[UUID], costs: Mapping[UUID, list[ClientCostRow]]) -> None:
-        """Add up what has changed: for each agent, and what a client says beyond its responses."""
-        sums = attributing.add_up(self.connection, self.project_id, touched)
-        attributing.put_totals(self.connection, self.project_id, touched, sums, "messages")
-        agents = totals.of_agents(touched, sums, self._all_agents(touched))
-        execution.write(self.connection, "agents", agents)
-        for conversation_id, ledger in costs.items():
-            row = self.rows[conversation_id]
-            if row.forked_from is not None:
-                continue  # its ledger began with what the other one had cost
-            made = attributing.totals_of(self.connection, self.project_id, conversation_id)
-            main = rowing.agent_id_of(conversation_id, MAIN)
-            rest = totals.beyond(row, main, ledger, made, self.attributions[conversation_id])
-            attributing.put_totals(self.connection, self.project_id, [main], rest, "client")
-
-    def _all_agents(self, ids: Collection[UUID]) -> list[AgentRow]:
-        """Return the agents as they are now, also those of other conversations."""
-        others = [one for one in ids if one not in self.agents]
-        found = execution.agents_by_id(self.connection, self.project_id, others)
-        return [self.agents[one] for one in ids if one in self.agents] + found
+        spending.store(owners, stored)
+        others = execution.conversations_by_id(self.connection, self.project_id, spending.others)
+        if others:
+            known = {(row.client, row.native_id): row for row in others.values()}
+            again = replace(
+                self, known=known, rows={}, attributions={}, recounted=set(), agents={}, is_settling=False
+            )
+            again.store([Draft(*key) for key in known])
 
 
 def _wanted(owners: Sequence[tuple[Draft, Owner]]) -> Wanted:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -22,6 +23,9 @@ _SEEN = (
     *("cwd", "project_dir", "entrypoint", "identity", "session"),
     *("transcript", "version", "model", "branch"),
 )
+
+REQUEST = "request:"
+"""What the message id of a request begins with whose response nobody has told of."""
 
 RESTARTS = frozenset({"startup", "resume", "clear", "fork"})
 """Ways to start at which no agent of before goes on; a compaction is none."""
@@ -56,7 +60,7 @@ class CallDraft:
 
 @dataclass(slots=True)
 class UsageDraft:
-    """What one response used."""
+    """What one response used; `cost` where the client told it, in US dollars."""
 
     agent: str
     at: datetime
@@ -64,6 +68,7 @@ class UsageDraft:
     numbers: Numbers
     request_id: str | None
     is_final: bool
+    cost: Decimal | None = None
 
 
 @dataclass(slots=True)
@@ -225,20 +230,39 @@ class Folder:
             fact.cache_write_1h_tokens,
             fact.web_searches,
         )
-        agent = key_of(fact.agent)
-        self._agent(agent)
-        key, model = key_of(fact.message_id), _plain(fact.model)
         request_id = None if fact.request_id is None else key_of(fact.request_id)
-        known = self.draft.usage.get(key)
-        if known is None:
-            self.draft.usage[key] = UsageDraft(agent, fact.at, model, numbers, request_id, fact.is_final)
+        seen = UsageDraft(key_of(fact.agent), fact.at, _plain(fact.model), numbers, request_id, fact.is_final)
+        self._use(key_of(fact.message_id), seen)
+
+    def charged(self, fact: facts.Charged) -> None:
+        """Take what a request cost."""
+        numbers = (
+            fact.input_tokens,
+            fact.output_tokens,
+            fact.cache_read_tokens,
+            fact.cache_write_5m_tokens,
+            fact.cache_write_1h_tokens,
+            0,
+        )
+        request_id = key_of(fact.request_id)
+        model = _plain(fact.model)
+        seen = UsageDraft(
+            key_of(fact.agent), fact.at, model, numbers, request_id, is_final=True, cost=fact.cost_usd
+        )
+        self._use(REQUEST + request_id, seen)
+
+    def _use(self, key: str, seen: UsageDraft) -> None:
+        self._agent(seen.agent)
+        known = self.draft.usage.setdefault(key, seen)
+        if known is seen:
             return
-        known.agent = max(known.agent, agent)
-        known.at = min(known.at, fact.at)
-        known.model = min(known.model, model)
-        known.numbers = most(known.numbers, numbers)
-        known.request_id = greatest(known.request_id, request_id)
-        known.is_final = known.is_final or fact.is_final
+        known.agent = max(known.agent, seen.agent)
+        known.at = min(known.at, seen.at)
+        known.model = min(known.model, seen.model)
+        known.numbers = most(known.numbers, seen.numbers)
+        known.request_id = greatest(known.request_id, seen.request_id)
+        known.is_final = known.is_final or seen.is_final
+        known.cost = greatest(known.cost, seen.cost)
 
     def spent(self, fact: Spent) -> None:
         """Take a line of the client's ledger; it only grows."""
@@ -314,6 +338,7 @@ _FOLDS: dict[type, Callable[[Folder, Any], None]] = {
     facts.Called: Folder.called,
     facts.Returned: Folder.returned,
     facts.Used: Folder.used,
+    facts.Charged: Folder.charged,
     facts.Spent: Folder.spent,
     facts.Todo: Folder.todo,
     facts.Logged: Folder.logged,

@@ -35,6 +35,9 @@ from sessionlib.sync.ingest.standing import Standing, moment, value
 
 _NOBODY = UUID(int=0)
 
+OTLP = "otlp"
+"""The source of a cost that the client told as it made the request."""
+
 
 class Owner(NamedTuple):
     """The conversation that rows belong to, and how it stands."""
@@ -217,7 +220,7 @@ def _later_agent(owner: Owner, one: UUID, other: UUID) -> UUID:
 
 
 def usage(owner: Owner, client: str, message_id: str, seen: UsageDraft, known: UsageRow | None) -> UsageRow:
-    """Return what a response used; its price, and what it is counted to, are left open.
+    """Return what a response used; what it is counted to is left open, and its price if the client is silent.
 
     A response that several conversations hold, because one was copied from another, is of the earliest.
     """
@@ -232,6 +235,7 @@ def usage(owner: Owner, client: str, message_id: str, seen: UsageDraft, known: U
         at, model = min(at, known.at), min(model, known.model)
         numbers = most(numbers, numbers_of(known))
         request_id, is_final = greatest(request_id, known.request_id), is_final or known.is_final
+    told = greatest(seen.cost, known.cost_usd if known is not None and known.cost_source == OTLP else None)
     return UsageRow(
         project_id=owner.project_id,
         client=client,
@@ -248,12 +252,28 @@ def usage(owner: Owner, client: str, message_id: str, seen: UsageDraft, known: U
         cache_write_1h_tokens=numbers[4],
         web_searches=numbers[5],
         is_final=is_final,
-        cost_usd=None,
-        cost_source=None,
+        cost_usd=told,
+        cost_source=None if told is None else OTLP,
         price_version=None,
         session_id=None,
         phase=None,
         checkpoint_number=None,
+    )
+
+
+def charged(response: UsageRow, request: UsageRow) -> UsageRow:
+    """Return a response with what the client told of its request, which is not needed any more then."""
+    numbers = most(numbers_of(response), numbers_of(request))
+    return response._replace(
+        at=min(response.at, request.at),
+        input_tokens=numbers[0],
+        output_tokens=numbers[1],
+        cache_read_tokens=numbers[2],
+        cache_write_5m_tokens=numbers[3],
+        cache_write_1h_tokens=numbers[4],
+        cost_usd=request.cost_usd,
+        cost_source=OTLP,
+        price_version=None,
     )
 
 
