@@ -1,17 +1,17 @@
-"""What the mirror knows of the sessions that conversations worked on, and usage added up."""
+"""What the mirror knows of the sessions that conversations worked on."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, case, delete, func, literal, or_, select, text
+from sqlalchemy import Connection, and_, func, literal, or_, select
 
 from sessionlib.db import bulk, tables
-from sessionlib.db.execution_rows import ConversationLinkRow, UsageRow, UsageTotalRow
+from sessionlib.db.execution_rows import ConversationLinkRow
 from sessionlib.db.rows import LinkRow
-from sessionlib.db.tables import commits, conversation_links, session_links, sessions, usage_records
+from sessionlib.db.tables import commits, conversation_links, session_links, sessions
 from sessionlib.db.types import encode_time
 
 _CANDIDATES = 50
@@ -123,38 +123,6 @@ def put_links(connection: Connection, owner: tuple[UUID, UUID], rows: Sequence[C
     bulk.prune(connection, conversation_links, [owner], [row[:4] for row in rows])
 
 
-def usage_of(connection: Connection, project_id: UUID, conversation_id: UUID) -> list[UsageRow]:
-    """Return all usage records of a conversation."""
-    rows = bulk.rows_among(
-        connection, usage_records, {"project_id": project_id}, "conversation_id", [conversation_id]
-    )
-    return [UsageRow(*row) for row in rows]
-
-
-def usage_by(
-    connection: Connection, project_id: UUID, column: str, values: Mapping[str, Collection[str]]
-) -> list[UsageRow]:
-    """Return usage records whose `column` is one of some values, by client."""
-    found: list[UsageRow] = []
-    for client, some in values.items():
-        owner = {"project_id": project_id, "client": client}
-        found += [
-            UsageRow(*row) for row in bulk.rows_among(connection, usage_records, owner, column, list(some))
-        ]
-    return found
-
-
-def drop_usage(connection: Connection, project_id: UUID, keys: Collection[tuple[str, str]]) -> None:
-    """Delete usage records, by client and message."""
-    table = usage_records.c
-    for client, message_id in keys:
-        connection.execute(
-            delete(usage_records).where(
-                table.project_id == project_id, table.client == client, table.message_id == message_id
-            )
-        )
-
-
 def conversations_touching(
     connection: Connection, project_id: UUID, session_ids: Collection[UUID]
 ) -> list[UUID]:
@@ -210,108 +178,3 @@ def conversations_near(
             select(them.conversation_id).where(*wanted).order_by(them.started_at.desc()).limit(most)
         )
     return found
-
-
-# --- totals ------------------------------------------------------------------------------------------
-
-_NUMBERS = (
-    "messages",
-    "input_tokens",
-    "output_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "unpriced",
-    "cost_usd",
-)
-
-
-def add_up(connection: Connection, project_id: UUID, agent_ids: Collection[UUID]) -> list[UsageTotalRow]:
-    """Return the usage records of some agents, added up."""
-    if not agent_ids:
-        return []
-    table = usage_records.c
-    is_postgres = connection.dialect.name == "postgresql"
-    day: Any = (
-        func.to_char(table.at.op("AT TIME ZONE")(text("'UTC'")), "YYYY-MM-DD")
-        if is_postgres
-        else func.substr(table.at, 1, 10)
-    )
-    key = [
-        table.agent_id,
-        day.label("day"),
-        table.model,
-        table.session_id,
-        func.coalesce(table.phase, "").label("phase"),
-        func.coalesce(table.checkpoint_number, 0).label("checkpoint_number"),
-        table.conversation_id,
-    ]
-    rows = connection.execute(
-        select(
-            *key,
-            func.count(),
-            func.sum(table.input_tokens),
-            func.sum(table.output_tokens),
-            func.sum(table.cache_read_tokens),
-            func.sum(table.cache_write_5m_tokens + table.cache_write_1h_tokens),
-            func.sum(case((table.cost_usd.is_(None), 1), else_=0)),
-            func.sum(table.cost_usd),
-        )
-        .where(table.project_id == project_id, table.agent_id.in_(list(agent_ids)))
-        .group_by(*(column.element if hasattr(column, "element") else column for column in key))
-    )
-    return [
-        UsageTotalRow(
-            project_id=project_id,
-            agent_id=row[0],
-            source="messages",
-            day=row[1],
-            model=row[2],
-            session_key="" if row[3] is None else str(row[3]),
-            phase=row[4],
-            checkpoint_number=row[5],
-            conversation_id=row[6],
-            messages=row[7],
-            # Sums of PostgreSQL are no integers.
-            input_tokens=int(row[8]),
-            output_tokens=int(row[9]),
-            cache_read_tokens=int(row[10]),
-            cache_write_tokens=int(row[11]),
-            unpriced=int(row[12]),
-            cost_usd=row[13],
-        )
-        for row in rows
-    ]
-
-
-def put_totals(
-    connection: Connection,
-    project_id: UUID,
-    agent_ids: Iterable[UUID],
-    rows: Sequence[UsageTotalRow],
-    source: str,
-) -> None:
-    """Write the totals of some agents from one source; others that they had go."""
-    bulk.upsert(connection, tables.usage_totals, rows)
-    owners = [(project_id, agent_id, source) for agent_id in agent_ids]
-    bulk.prune(connection, tables.usage_totals, owners, [row[:8] for row in rows])
-
-
-def totals_among(
-    connection: Connection, project_id: UUID, agent_ids: Collection[UUID]
-) -> list[UsageTotalRow]:
-    """Return the totals of some agents from usage records."""
-    owner = {"project_id": project_id, "source": "messages"}
-    rows = bulk.rows_among(connection, tables.usage_totals, owner, "agent_id", agent_ids)
-    return [UsageTotalRow(*row) for row in rows]
-
-
-def totals_of(connection: Connection, project_id: UUID, conversation_id: UUID) -> list[UsageTotalRow]:
-    """Return the totals of a conversation."""
-    rows = bulk.rows_among(
-        connection,
-        tables.usage_totals,
-        {"project_id": project_id},
-        "conversation_id",
-        [conversation_id],
-    )
-    return [UsageTotalRow(*row) for row in rows]

@@ -1,14 +1,17 @@
 """Carry what agents did in one project over to another; a part of a merge, see `moving`."""
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, Table, Text, case, cast, func, literal, select
+from sqlalchemy import Connection, Table, Text, case, cast, delete, func, literal, select
 
-from sessionlib.db import tables
+from sessionlib.db import tables, usage
 from sessionlib.db.moving import copy_chosen
 from sessionlib.db.types import Guid
+
+_USAGE = tables.usage_records
 
 CARRIED = (
     tables.conversations,
@@ -33,6 +36,14 @@ def copy_execution(connection: Connection, source: UUID, target: UUID, moved: Ma
         target: Another, with the workspaces and sessions of the source.
         moved: The workspaces' ids in the source, and those in the target.
     """
+    shared = _shared_usage(connection, source, target)
+    earlier = [row.message for row in shared if (row.at, row.of) < (row.other_at, row.other_of)]
+    for client, message_id in earlier:
+        connection.execute(
+            delete(_USAGE).where(
+                _USAGE.c.project_id == target, _USAGE.c.client == client, _USAGE.c.message_id == message_id
+            )
+        )
     for table in CARRIED:
         names = [column.name for column in table.columns]
         picked = [_picked(table, name, source, target, moved) for name in names]
@@ -40,6 +51,42 @@ def copy_execution(connection: Connection, source: UUID, target: UUID, moved: Ma
         if table is tables.conversation_links:
             chosen = chosen.where(_session(table.c.session_id, source, target).is_not(None))
         copy_chosen(connection, table, names, chosen)
+    usage.recount(connection, target, {agent for row in shared for agent in row.agents})
+
+
+class _Shared(NamedTuple):
+    """A response that both projects hold, each in a conversation and by an agent of its own."""
+
+    message: tuple[str, str]
+    at: datetime
+    of: UUID
+    other_at: datetime
+    other_of: UUID
+    agents: tuple[UUID, UUID]
+
+
+def _shared_usage(connection: Connection, source: UUID, target: UUID) -> list[_Shared]:
+    """Return the responses of which both hold a copy; only the earliest conversation's stays."""
+    one, other = _USAGE.alias("one").c, _USAGE.alias("other").c
+    wanted = select(
+        one.client,
+        one.message_id,
+        one.at,
+        one.conversation_id,
+        other.at,
+        other.conversation_id,
+        one.agent_id,
+        other.agent_id,
+    ).where(
+        one.project_id == source,
+        other.project_id == target,
+        other.client == one.client,
+        other.message_id == one.message_id,
+    )
+    return [
+        _Shared((row[0], row[1]), row[2], row[3], row[4], row[5], (row[6], row[7]))
+        for row in connection.execute(wanted)
+    ]
 
 
 def _picked(table: Table, name: str, source: UUID, target: UUID, moved: Mapping[UUID, UUID]) -> Any:

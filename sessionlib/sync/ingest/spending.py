@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from sessionlib.db import attributing, execution
+from sessionlib.db import execution, usage
 from sessionlib.db.execution import Stored
 from sessionlib.db.execution_rows import AgentRow, ClientCostRow, ConversationRow, UsageRow
 from sessionlib.journal.facts import MAIN
@@ -57,7 +57,7 @@ class Spending:
         gone = self._absorb()
         changed = [row for key, row in self._after.items() if row != self._before.get(key)]
         execution.write(self.connection, "usage_records", changed)
-        attributing.drop_usage(self.connection, self.project_id, gone)
+        usage.drop(self.connection, self.project_id, gone)
         self._add_up(changed, gone)
         self._balance(self._ledgers(owners, stored))
 
@@ -73,7 +73,7 @@ class Spending:
     def _recount(self) -> None:
         """Look at every record of conversations that are counted otherwise now, or priced otherwise."""
         for conversation_id in self.recounted:
-            for known in attributing.usage_of(self.connection, self.project_id, conversation_id):
+            for known in usage.of_conversation(self.connection, self.project_id, conversation_id):
                 key = known.client, known.message_id
                 self._before[key] = known
                 self._after[key] = self._counted(self._after.get(key, known), known)
@@ -138,8 +138,8 @@ class Spending:
                 responses[row.client].add(row.request_id)
             elif row.cost_source != OTLP and (known is None or known.request_id is None):
                 requests[row.client].add(REQUEST + row.request_id)
-        found = attributing.usage_by(self.connection, self.project_id, "message_id", requests)
-        found += attributing.usage_by(self.connection, self.project_id, "request_id", responses)
+        found = usage.among(self.connection, self.project_id, "message_id", requests)
+        found += usage.among(self.connection, self.project_id, "request_id", responses)
         for row in found:
             self._before.setdefault((row.client, row.message_id), row)
 
@@ -161,13 +161,13 @@ class Spending:
         touched = differences.agents()
         if not touched:
             return
-        stored = attributing.totals_among(self.connection, self.project_id, touched)
+        stored = usage.totals_among(self.connection, self.project_id, touched)
         sums = differences.applied(self.project_id, stored)
-        attributing.put_totals(self.connection, self.project_id, touched, sums, "messages")
+        usage.put_totals(self.connection, self.project_id, touched, sums, "messages")
         others = [one for one in touched if one not in self.agents]
         known_agents = execution.agents_by_id(self.connection, self.project_id, others)
         known_agents += [self.agents[one] for one in touched if one in self.agents]
-        execution.write(self.connection, "agents", totals.of_agents(touched, sums, known_agents))
+        execution.write(self.connection, "agents", usage.with_sums(sums, known_agents))
 
     # --- ledgers -------------------------------------------------------------------------------------
 
@@ -194,10 +194,10 @@ class Spending:
             row = self.rows[conversation_id]
             if row.forked_from is not None:
                 continue  # its ledger began with what the other one had cost
-            made = attributing.totals_of(self.connection, self.project_id, conversation_id)
+            made = usage.totals_of(self.connection, self.project_id, conversation_id)
             main = rowing.agent_id_of(conversation_id, MAIN)
             rest = totals.beyond(row, main, ledger, made, self.attributions[conversation_id])
-            attributing.put_totals(self.connection, self.project_id, [main], rest, "client")
+            usage.put_totals(self.connection, self.project_id, [main], rest, "client")
 
 
 def _is_request(key: Key) -> bool:

@@ -1,13 +1,12 @@
 """Usage added up, for each agent and beyond what single responses tell. Pure."""
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sessionlib.db.execution_rows import AgentRow, ClientCostRow, ConversationRow, UsageRow, UsageTotalRow
+from sessionlib.db.execution_rows import ClientCostRow, ConversationRow, UsageRow, UsageTotalRow
 from sessionlib.sync.ingest.attribution import Attribution
 from sessionlib.sync.ingest.rowing import day_of
 from sessionlib.sync.ingest.standing import moment
@@ -119,35 +118,6 @@ def _total(project_id: UUID, key: _Key, numbers: Sequence[Any]) -> UsageTotalRow
         unpriced,
         # Where nothing has a price nobody knows what it cost.
         cost if messages > unpriced else None,
-    )
-
-
-def of_agents(
-    ids: Collection[UUID], sums: Iterable[UsageTotalRow], agents: Iterable[AgentRow]
-) -> list[AgentRow]:
-    """Return agents with the sums of their usage.
-
-    Args:
-        ids: The agents that were added up; one without any sum used nothing.
-        sums: What they used.
-        agents: Their rows.
-    """
-    found: dict[UUID, list[UsageTotalRow]] = defaultdict(list)
-    for row in sums:
-        found[row.agent_id].append(row)
-    return [_with_sums(agent, found[agent.agent_id]) for agent in agents if agent.agent_id in ids]
-
-
-def _with_sums(agent: AgentRow, sums: Sequence[UsageTotalRow]) -> AgentRow:
-    priced = [row.cost_usd for row in sums if row.cost_usd is not None]
-    return agent._replace(
-        messages=sum(row.messages for row in sums),
-        input_tokens=sum(row.input_tokens for row in sums),
-        output_tokens=sum(row.output_tokens for row in sums),
-        cache_read_tokens=sum(row.cache_read_tokens for row in sums),
-        cache_write_tokens=sum(row.cache_write_tokens for row in sums),
-        unpriced=sum(row.unpriced for row in sums),
-        cost_usd=sum(priced, Decimal(0)) if priced else None,
     )
 
 
