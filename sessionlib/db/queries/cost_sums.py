@@ -166,6 +166,8 @@ def costs(connection: Connection, wanted: CostFilter) -> Costs:
             # Else it thinks that to read an index in order costs more than to sort all rows: on a disk, from
             # which these few pages have hardly ever to be read.
             connection.execute(select(func.set_config("random_page_cost", "1.1", True)))  # noqa: FBT003
+            # The groups of an archive are some megabytes, which else are written to a file to be counted.
+            connection.execute(select(func.set_config("work_mem", "32MB", True)))  # noqa: FBT003
         sums = _of_dearest(wanted, conditions, grouping)
         rows = connection.execute(_named(sums, grouping, wanted)).mappings().all()
         whole = connection.execute(select(*_numbers()).where(*conditions)).mappings().one()
