@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Self
 from sqlalchemy import Connection
 
 from sessiond.control.backend import Freshness, RootCounts, Target
+from sessiond.control.exports import Exports
 from sessiond.control.server import ControlServer
 from sessiond.feed import Change, Feed
 from sessionlib.control.status import (
@@ -140,6 +141,7 @@ class PlayedDaemon:
         self.added: list[Path] = []
         self.reloads: list[Future[dict[str, Any]]] = []
         self.error: Exception | None = None
+        self.exports: Exports | None = None
 
     def status(self) -> Status:
         """Return the snapshot that was set."""

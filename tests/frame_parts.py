@@ -55,6 +55,15 @@ FIELDS = (
     "Range: bytes=0-1",
     "Authorization: Bearer x",
 )
+TYPES = ("application/json",) * 4 + (
+    "application/json; charset=latin-1",
+    "application/x-protobuf",
+    "/",
+    "a;=;",
+    "",
+)
+"""What bodies say to be; most say JSON."""
+ENCODINGS = ("gzip", "GZIP", "deflate", "identity", "gzip, gzip", "br", "", "x" * 300)
 BODIES = (
     b"",
     b"{}",

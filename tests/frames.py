@@ -12,6 +12,7 @@ from tests.frame_parts import (
     AUTHORIZATIONS,
     BODIES,
     CHUNKS,
+    ENCODINGS,
     FIELDS,
     FRAMINGS,
     HOSTS,
@@ -19,6 +20,7 @@ from tests.frame_parts import (
     ORIGINS,
     PATHS,
     TEXTS,
+    TYPES,
     VALUES,
     VERSIONS,
     WHOLE_BODIES,
@@ -45,6 +47,8 @@ WRITES: dict[str, Sequence[str]] = {
     "/rescan": tuple(acting._RESCAN_KINDS),
     "/projects": ("path",),
     "/reload": (),
+    "/v1/logs": ("resourceLogs",),
+    "/v1/traces": ("resourceSpans",),
 }
 
 
@@ -143,7 +147,9 @@ def told(dice: random.Random, door: Door) -> Frame:
         keys = [dice.choice((*WRITES[path], *WRITES[path], "pth")) for _ in range(dice.randrange(1, 4))]
         pairs = [f"{json.dumps(key)}: {dice.choice(VALUES)}" for key in keys]
         body = ("{" + ", ".join(pairs) + "}").encode()
+    encoding = f"Content-Encoding: {dice.choice(ENCODINGS)}"
     fields = [*door.fields, "Connection: close", f"Content-Length: {len(body)}"]
+    fields += [f"Content-Type: {dice.choice(TYPES)}", *([encoding] if dice.random() < 0.1 else [])]
     return Frame(head(f"POST {path} HTTP/1.1", fields) + body, proper=True)
 
 

@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def warnings(config: Config) -> list[str]:
     """Return what works, but hardly as it was meant; looks at the roots on the disk."""
-    control = config.control
+    control, tracking = config.control, config.tracking
     found = list(_root_warnings(config))
     if not config.watch.roots:
         found.append(
@@ -42,12 +42,17 @@ def warnings(config: Config) -> list[str]:
             f"{config.origin('database.url')}: database.url: it names no host, so the client library's own "
             "defaults decide which server is asked (PGHOST, or a local socket)"
         )
-    if control.listen and not control.origins:
+    # Who listens for telemetry has not done so for web pages.
+    if control.listen and not control.origins and not tracking.telemetry:
         found.append(
             "control.listen: control.origins is empty, so programs can use the listener, but no web page can"
         )
     if control.origins and not control.listen:
         found.append("control.origins: without control.listen there is nothing they could use")
+    needed = {"tracking.hooks": tracking.hooks, "control.listen": control.listen}
+    missing = " and ".join(key for key, value in needed.items() if not value)
+    if tracking.telemetry and missing:
+        found.append(f"tracking.telemetry: without {missing} nothing is taken from any client")
     return found
 
 

@@ -18,6 +18,7 @@ from sessiond import reload
 from sessiond.agenda import EVERYTHING
 from sessiond.board import shown
 from sessiond.control.backend import Freshness
+from sessiond.control.exports import Exports
 from sessiond.feed import Feed
 from sessiond.logs import Logs
 from sessiond.parts import Parts
@@ -28,6 +29,8 @@ from sessionlib.config import Config
 from sessionlib.control.status import ConfigState, DatabaseState, QueueState, Status
 from sessionlib.db.engine import public_name
 from sessionlib.errors import DatabaseUnavailableError
+from sessionlib.journal.adapters import ADAPTERS
+from sessionlib.journal.spool import Spool
 from sessionlib.models.base import utc_now
 from sessionlib.sync import candidates
 from sessionlib.sync.places import stored_name
@@ -59,6 +62,7 @@ class Operations:
         self.listen: str | None = None
         self.config = ConfigState(source=config.source)
         self._settings = config
+        self._exports = Exports(Spool(config.locations.spool), ADAPTERS)
         self._logs = logs
         self._ask_reload = ask_reload
         self._started_at = shown(utc_now())
@@ -114,6 +118,12 @@ class Operations:
         if self._parts is not None:
             return self._parts.runtime.database.name
         return public_name(self._settings.database_url)
+
+    @property
+    def exports(self) -> Exports | None:
+        """Keeps what clients export by telemetry, also without a database; None when that is off."""
+        tracking = self._settings.tracking
+        return self._exports if tracking.telemetry and tracking.hooks else None
 
     def status(self) -> Status:
         """Return a snapshot of everything; takes milliseconds and never waits for the database."""

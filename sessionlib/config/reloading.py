@@ -12,6 +12,7 @@ LIVE = frozenset(
         "sync.attempts",
         "sync.first_delay",
         "sync.longest_delay",
+        "tracking.telemetry",
         "tracking.abandon_after",
         "tracking.log_days",
         "log.level",

@@ -187,13 +187,14 @@ class SyncConfig(Section):
 
 
 class TrackingConfig(Section):
-    """What is read of the agents' own journals: the hook spool, and the clients' transcripts.
+    """What is read of the agents' own journals: the hook spool, the clients' transcripts and telemetry.
 
     Without `client_folders` it is the usual folder of each client.
     """
 
     hooks: Flag = True
     transcripts: Flag = True
+    telemetry: Flag = False
     client_folders: tuple[FolderPath, ...] = ()
     abandon_after: Seconds = Field(default=21600.0, ge=60, le=604_800)
     bodies: Flag = False

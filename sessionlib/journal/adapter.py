@@ -48,7 +48,7 @@ class Adapter(Protocol):
     name: str
 
     def delivered(self, delivery: Delivery, *, bodies: bool = False) -> tuple[str, Iterator[Fact]]:
-        """Return the conversation that a hook's delivery is about, and what it says.
+        """Return the conversation that a delivery is about, and what it says.
 
         Args:
             delivery: It.
@@ -56,6 +56,15 @@ class Adapter(Protocol):
 
         Raises:
             BadPayloadError: It is none of this client's.
+        """
+
+    def exported(self, content: bytes) -> Iterator[tuple[str, bytes]]:
+        """Yield what a telemetry post says of conversations, each as an event name and a delivery's body.
+
+        `delivered` reads a delivery of such an event. Nothing is yielded for posts about other things.
+
+        Raises:
+            BadPayloadError: It is no post that this client could have sent.
         """
 
     def journals(self, config_folder: Path) -> Iterator[JournalFile]:

@@ -1,9 +1,11 @@
 """The hook spool: one file a delivery, in the order they were made.
 
-`sessionlib.hooks.entry` writes it and cannot import this; both hold the same names.
+`sessionlib.hooks.entry` writes it and cannot import this; both hold the same names and limits.
 """
 
 import os
+import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,7 +17,14 @@ from sessionlib.models.base import utc_now
 NEW, BESIDE, DEAD = "new", "tmp", "dead"
 FULL_MARK = "full"
 DROPPED_MARK = "dropped"
+MOST_FILES, MOST_BYTES = 50_000, 512 * 1024 * 1024
+"""What may wait in the spool."""
+
 _HEADER_MOST = 64 * 1024
+_SIGNS = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
+_SIGN = re.compile(r"\\[\\nr]")
+_SPELLED = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r"})
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STALE = timedelta(hours=1)
 """After this what was left half written belongs to a process that is gone."""
 
@@ -49,6 +58,10 @@ class BadDeliveryError(ValueError):
     """A file in the spool that the hook has not written."""
 
 
+class SpoolFullError(Exception):
+    """No more may wait in the spool; a daemon that reads it makes room."""
+
+
 class Spool:
     """The folders of a spool.
 
@@ -72,6 +85,37 @@ class Spool:
         """
         for name in (NEW, BESIDE):
             (self.folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def put(self, client: str, event: str, body: bytes, at: datetime | None = None) -> None:
+        """Add a delivery that no hook has made; blocks for the disk, and any thread may call it.
+
+        Args:
+            client: The coding client that it is of.
+            event: What it tells.
+            body: All of it; it is never cut.
+            at: When it was made; now for None.
+
+        Raises:
+            SpoolFullError: Nothing was written.
+            OSError: It cannot be written; nothing is left of it.
+        """
+        self.prepare()
+        waiting, weight = self.waiting()
+        if waiting >= MOST_FILES or weight + len(body) >= MOST_BYTES:
+            raise SpoolFullError(f"{waiting} deliveries with {weight} bytes wait")
+        number = time.time_ns() if at is None else (at - _EPOCH) // timedelta(microseconds=1) * 1000
+        fields = {"client": client, "event": event, "at": str(number), "size": str(len(body))}
+        content = _header(fields) + b"\n" + body
+        name = f"{number:020d}.{os.getpid()}.{os.urandom(4).hex()},S={len(content)}"
+        beside = self.folder / BESIDE / name
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            with os.fdopen(os.open(beside, flags, 0o600), "wb") as file:
+                file.write(content)
+            beside.rename(self.inbox / name)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
 
     def names(self, most: int) -> list[str]:
         """Return the oldest deliveries' names, at most so many, in order; none when there is no spool."""
@@ -151,13 +195,20 @@ def _weight(name: str) -> int:
     return int(size) if size.isdigit() else 0
 
 
+def _header(fields: Mapping[str, str]) -> bytes:
+    """Return a header as the hook writes it: what would end its line is spelled out."""
+    lines = (f"{name}: {value.translate(_SPELLED)}\n" for name, value in fields.items())
+    return "".join(lines).encode("utf-8", "surrogateescape")
+
+
 def _fields(header: bytes) -> dict[str, str]:
     fields = {}
     for line in header.decode("utf-8", "replace").split("\n"):
         name, colon, value = line.partition(": ")
         if not colon:
             raise BadDeliveryError("its header cannot be read")
-        fields[name] = value.replace("\\n", "\n").replace("\\r", "\r").replace("\\\\", "\\")
+        # In one pass: what stands behind a backslash that stands for itself is no sign.
+        fields[name] = _SIGN.sub(lambda found: _SIGNS[found[0]], value)
     return fields
 
 

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO
@@ -30,7 +30,25 @@ _ADOPT = 36
 
 _ROUNDS, _PAUSE = 20, 0.1
 _GRACE = 1.5
+_LOOK, _PATIENCE = 0.02, 15.0
 _TURN_ENDED = '"type":"result"'
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A program that runs beside the client, in its network.
+
+    Attributes:
+        command: It and its arguments.
+        environ: Its whole environment.
+        log: The file that takes what it prints on standard error.
+        ready: Words in it after which the client is started.
+    """
+
+    command: list[str]
+    environ: dict[str, str]
+    log: str
+    ready: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +65,7 @@ class Play:
         stop_at: Words in a line of its output soon after which it is sent `stop_by`; empty for never.
         stop_by: Number of a signal.
         is_alone: Whether this process has a network of its own, whose loopback must be brought up.
+        beside: What is started before the client, and told to end after it.
     """
 
     command: list[str]
@@ -59,6 +78,7 @@ class Play:
     stop_at: str = ""
     stop_by: int = signal.SIGTERM
     is_alone: bool = False
+    beside: Server | None = None
 
 
 def play(given: Play) -> dict[str, object]:
@@ -66,7 +86,12 @@ def play(given: Play) -> dict[str, object]:
     if given.is_alone:
         _bring_loopback_up()
     _adopt_orphans()
-    with Api(given.folder) as api, open(given.output, "wb") as output, open(given.errors, "wb") as errors:  # noqa: PTH123
+    with (
+        _running(given.beside),
+        Api(given.folder) as api,
+        open(given.output, "wb") as output,  # noqa: PTH123
+        open(given.errors, "wb") as errors,  # noqa: PTH123
+    ):
         process = subprocess.Popen(
             given.command,
             env=given.environ | {"ANTHROPIC_BASE_URL": api.url},
@@ -85,8 +110,26 @@ def play(given: Play) -> dict[str, object]:
             code = process.wait()
         finally:
             limit.cancel()
-            _end_orphans()
         return {"code": code, "is_late": late.is_set(), **api.told()}
+
+
+@contextmanager
+def _running(server: Server | None) -> Iterator[None]:
+    """Have a server run inside the block; after it nothing runs any more that was started here."""
+    try:
+        if server is None:
+            yield
+            return
+        with open(server.log, "wb") as log:  # noqa: PTH123
+            process = subprocess.Popen(server.command, env=server.environ, stderr=log)
+        while server.ready not in Path(server.log).read_text(errors="replace"):
+            assert process.poll() is None, Path(server.log).read_text(errors="replace")
+            time.sleep(_LOOK)
+        yield
+        process.terminate()
+        process.wait(_PATIENCE)
+    finally:
+        _end_orphans()
 
 
 def _converse(process: subprocess.Popen[bytes], given: Play, output: IO[bytes]) -> None:
@@ -169,4 +212,6 @@ def as_text(given: Play) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(play(Play(**json.load(sys.stdin)))))
+    told = json.load(sys.stdin)
+    told["beside"] = told["beside"] and Server(**told["beside"])
+    sys.stdout.write(json.dumps(play(Play(**told))))

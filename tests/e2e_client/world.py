@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from tests.acceptance.processes import environment, sessionctl
 from tests.e2e_client.api import Billed
 from tests.e2e_client.reported import Reported
 from tests.e2e_client.scripts import marked
-from tests.e2e_client.stage import Play, as_text
+from tests.e2e_client.stage import Play, Server, as_text
 
 HOUSE = Path(__file__).parents[2]
 MODEL = "claude-sonnet-4-5"
@@ -195,6 +195,8 @@ class World:
         more: Iterable[str] = (),
         stop_at: str = "",
         seconds: float = 60.0,
+        environ: Mapping[str, str] | None = None,
+        beside: Server | None = None,
     ) -> Run:
         """Have the client play a script.
 
@@ -204,6 +206,8 @@ class World:
             more: Prompts that follow in the same process.
             stop_at: Words in a line of its output soon after which it is ended by SIGTERM.
             seconds: After which it is killed.
+            environ: More of the client's environment.
+            beside: What runs beside it.
         """
         prompts = [marked(script), *more]
         out, err = (self.folder / f"{kind}-{len(self.runs)}" for kind in ("out", "err"))
@@ -212,7 +216,7 @@ class World:
         network = _own_network()
         play = Play(
             command=[str(self.client), *asked, *self._options(), *arguments],
-            environ=self._client_environ(),
+            environ=self._client_environ() | dict(environ or {}),
             folder=str(self.project),
             output=str(out),
             errors=str(err),
@@ -220,6 +224,7 @@ class World:
             seconds=seconds,
             stop_at=stop_at,
             is_alone=bool(network),
+            beside=beside,
         )
         done = subprocess.run(
             [*network, sys.executable, "-m", "tests.e2e_client.stage"],

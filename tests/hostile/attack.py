@@ -6,17 +6,22 @@ import os
 import random
 import socket
 import statistics
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from typing_extensions import override
 
 from sessiond.control.backend import RootCounts, Target
+from sessiond.control.exports import Exports
 from sessionlib.db.engine import Database
+from sessionlib.journal.adapters import ADAPTERS
+from sessionlib.journal.spool import Spool
 from tests import frames
 from tests.controls import TOKEN, House, PlayedDaemon, connected, counts, house
 
@@ -79,7 +84,9 @@ def besieged(database: Database) -> Iterator[tuple[House, Defects]]:
     logging.getLogger().addHandler(defects)
     try:
         daemon = ReadyDaemon(database)
-        with house(daemon, request_timeout=0.5, listen="127.0.0.1:0", token=TOKEN, origins=[PAGE]) as home:
+        listening: dict[str, Any] = {"listen": "127.0.0.1:0", "token": TOKEN, "origins": [PAGE]}
+        with tempfile.TemporaryDirectory() as folder, house(daemon, request_timeout=0.5, **listening) as home:
+            daemon.exports = Exports(Spool(Path(folder, "spool")), ADAPTERS)
             yield home, defects
     finally:
         logging.getLogger().removeHandler(defects)

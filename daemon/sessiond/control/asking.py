@@ -15,7 +15,12 @@ from sessionlib.db.crud.changes import nearest
 from sessionlib.models import utc_now
 
 BODY_MOST = 64 * 1024
-"""Bytes of a request's body."""
+"""Bytes of a request's body, where a route does not say otherwise."""
+
+IDENTITY = "identity"
+"""The encoding of a body that is sent as it is."""
+
+_SMALLER = "send only the keys that the route takes"
 
 MOST = 2**31 - 1
 """The greatest whole number: what both databases hold in an integer."""
@@ -120,21 +125,48 @@ async def body(request: web.BaseRequest, kinds: Mapping[str, Kind], timeout: flo
         RequestError: It does not come in time, is too large, is no JSON object, or has an unknown key or one
             of another kind.
     """
-    received = await _receive(request, timeout)
-    tree = _object(received) if received.strip() else {}
+    content = await received(request, timeout)
+    tree = _object(content) if content.strip() else {}
     for name in tree:
         _known(name, kinds, "key")
     return {name: taken(name, value, kinds[name]) for name, value in tree.items() if value is not None}
 
 
-async def _receive(request: web.BaseRequest, timeout: float) -> bytes:  # noqa: ASYNC109 - see above
-    if (request.content_length or 0) > BODY_MOST:
-        raise _too_large()
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+def encoding_of(request: web.BaseRequest) -> str:
+    """Return how a request says that its body is packed."""
+    return request.headers.get("Content-Encoding", IDENTITY).strip().lower()
+
+
+async def received(
+    request: web.BaseRequest,
+    timeout: float,  # noqa: ASYNC109 - see above
+    *,
+    most: int = BODY_MOST,
+    smaller: str = _SMALLER,
+    encodings: Collection[str] = (IDENTITY,),
+) -> bytes:
+    """Return a request's body as it came.
+
+    Args:
+        request: It.
+        timeout: Seconds in which it must come.
+        most: Bytes that it may have.
+        smaller: How to send less.
+        encodings: How it may be packed.
+
+    Raises:
+        RequestError: It does not come in time, is too large, cut off, or packed otherwise.
+    """
+    if (request.content_length or 0) > most:
+        raise too_large(most, smaller)
+    if encoding_of(request) not in encodings:
+        packed = [encoding for encoding in encodings if encoding != IDENTITY]
         raise RequestError(
             415,
-            "a compressed body is not understood",
-            hint="send it as it is, without Content-Encoding",
+            "a body that is compressed so is not understood"
+            if packed
+            else "a compressed body is not understood",
+            hint=f"send it as it is, {f'or as {packed[0]}' if packed else 'without Content-Encoding'}",
             close=True,
         )
     if request.headers.get("Expect", "").lower() == "100-continue":
@@ -142,7 +174,7 @@ async def _receive(request: web.BaseRequest, timeout: float) -> bytes:  # noqa: 
         request.writer.output_size = 0
     try:
         async with asyncio.timeout(timeout):
-            return await request.read()
+            return await request.clone(client_max_size=most).read()
     except TimeoutError:
         raise RequestError(
             408,
@@ -151,7 +183,7 @@ async def _receive(request: web.BaseRequest, timeout: float) -> bytes:  # noqa: 
             close=True,
         ) from None
     except web.HTTPRequestEntityTooLarge:
-        raise _too_large() from None
+        raise too_large(most, smaller) from None
     except web.RequestPayloadError:
         raise RequestError(
             400,
@@ -161,22 +193,18 @@ async def _receive(request: web.BaseRequest, timeout: float) -> bytes:  # noqa: 
         ) from None
 
 
-def _too_large() -> RequestError:
-    return RequestError(
-        413,
-        f"the body has more than {BODY_MOST} bytes",
-        hint="send only the keys that the route takes",
-        close=True,
-    )
+def too_large(most: int, smaller: str) -> RequestError:
+    """Return the answer to a body of more than so many bytes."""
+    return RequestError(413, f"the body has more than {most} bytes", hint=smaller, close=True)
 
 
 def _twice(name: str) -> RequestError:
     return RequestError(400, f"{name[:100]} is given more than once", hint="give it once")
 
 
-def _object(received: bytes) -> dict[str, Any]:
+def _object(content: bytes) -> dict[str, Any]:
     try:
-        tree = json.loads(received.decode(), parse_constant=_no_number, object_pairs_hook=_once)
+        tree = json.loads(content.decode(), parse_constant=_no_number, object_pairs_hook=_once)
     except (ValueError, RecursionError):
         tree = None
     if not isinstance(tree, dict):

@@ -14,6 +14,7 @@ from sessionlib.control.status import Status
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from sessiond.control.exports import Exports
 
 __all__ = ["Backend", "Freshness", "RootCounts", "Target"]
 
@@ -41,6 +42,11 @@ class Backend(Protocol):
     @property
     def database_name(self) -> str:
         """The database's URL without its password."""
+        ...
+
+    @property
+    def exports(self) -> "Exports | None":
+        """Keeps what clients export by telemetry; None when that is off."""
         ...
 
     def status(self) -> Status:

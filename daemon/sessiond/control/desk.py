@@ -28,6 +28,7 @@ DEFAULT_WAIT = 10.0
 WORK_MOST = 30.0
 """Seconds that the database has for one request."""
 
+_LATE = "the database has not answered within {most:g} s"
 _LATE_HINT = "ask again later, or for less; GET /status tells how the database is"
 
 
@@ -48,6 +49,7 @@ class Desk:
         self.streams_most = streams
         self.streams = 0
         self.stopping = asyncio.Event()
+        self.exporting = asyncio.Lock()
         self.headers = {
             "Server": f"sessiond/{version}",
             "Cache-Control": "no-store",
@@ -59,8 +61,13 @@ class Desk:
         """Take no more work; what has begun goes on in its thread, for nobody."""
         self._workers.shutdown(wait=False, cancel_futures=True)
 
-    async def work(self, function: Callable[..., T], *arguments: Any) -> T:
+    async def work(self, function: Callable[..., T], *arguments: Any, late: str = _LATE) -> T:
         """Run a function that may block on a worker thread.
+
+        Args:
+            function: It.
+            arguments: Its.
+            late: The sentence when it takes too long, with ``{most:g}`` for the seconds it may take.
 
         Raises:
             RequestError: It takes longer than a client should wait (504).
@@ -68,9 +75,7 @@ class Desk:
         """
         future = self._workers.submit(function, *arguments)
         try:
-            return await self.ended(
-                future, WORK_MOST, f"the database has not answered within {WORK_MOST:g} s"
-            )
+            return await self.ended(future, WORK_MOST, late.format(most=WORK_MOST))
         finally:
             # Nobody wants it any more, if it has not begun.
             future.cancel()

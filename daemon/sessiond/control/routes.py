@@ -39,6 +39,18 @@ def _work(name: str) -> Handler:
     return handler
 
 
+def _telemetry(name: str) -> Handler:
+    """Return a handler of `telemetry`, as `_reading` does."""
+
+    async def handler(call: Call) -> web.StreamResponse:
+        from sessiond.control import telemetry  # noqa: PLC0415
+
+        chosen: Handler = getattr(telemetry, name)
+        return await chosen(call)
+
+    return handler
+
+
 class Route(NamedTuple):
     """One path and what answers its methods.
 
@@ -88,6 +100,9 @@ ROUTES = (
     Route("/todos", {"GET": _work("todos")}),
     Route("/queries", {"GET": _reading("catalogue")}),
     Route("/queries", {"GET": _reading("query")}, rest="NAME"),
+    Route("/v1/logs", {"POST": _telemetry("logs")}),
+    Route("/v1/metrics", {"POST": _telemetry("nothing_of")}),
+    Route("/v1/traces", {"POST": _telemetry("nothing_of")}),
 )
 
 _EXACT = {route.path: route for route in ROUTES if not route.rest}

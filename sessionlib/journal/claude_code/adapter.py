@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from sessionlib.journal.adapter import JournalFile, Reader
-from sessionlib.journal.claude_code import layout, payloads, places
+from sessionlib.journal.claude_code import layout, payloads, places, telemetry
 from sessionlib.journal.claude_code.layout import TranscriptFile
 from sessionlib.journal.claude_code.records import Transcript, meta_facts
 from sessionlib.journal.facts import MAIN, Fact
@@ -24,13 +24,23 @@ class ClaudeCode:
     name = "claude-code"
 
     def delivered(self, delivery: Delivery, *, bodies: bool = False) -> tuple[str, Iterator[Fact]]:
-        """Return the conversation that a hook's delivery is about, and what it says.
+        """Return the conversation that a delivery is about, and what it says.
 
         Raises:
             BadPayloadError: It is none of this client's.
         """
         native_id, payload = payloads.conversation_of(delivery)
+        if delivery.event == telemetry.EVENT:
+            return native_id, telemetry.requests_of(payload, delivery.at)
         return native_id, payloads.facts_of(delivery, payload, bodies=bodies)
+
+    def exported(self, content: bytes) -> Iterator[tuple[str, bytes]]:
+        """Yield what a telemetry post says of conversations, each as an event name and a delivery's body.
+
+        Raises:
+            BadPayloadError: It is no OTLP logs export as JSON.
+        """
+        return telemetry.exported(content)
 
     def journals(self, config_folder: Path) -> Iterator[JournalFile]:
         """Yield the transcripts below a configuration folder."""

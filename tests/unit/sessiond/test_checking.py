@@ -131,6 +131,27 @@ def test_warnings(
     assert capsys.readouterr().err.startswith("warning: control.origins: without control.listen")
 
 
+@pytest.mark.parametrize(
+    ("hooks", "listen", "missing"),
+    [
+        ("true", "localhost:7717", None),
+        ("true", "", "control.listen"),
+        ("false", "localhost:7717", "tracking.hooks"),
+        ("false", "", "tracking.hooks and control.listen"),
+    ],
+)
+def test_telemetry_needs_both_its_ends(
+    file: Path, capsys: pytest.CaptureFixture[str], hooks: str, listen: str, missing: str | None
+) -> None:
+    """A warning names what is missing; with all there is none, nor one that no web page can use the port."""
+    control = f'[control]\nlisten = "{listen}"\n'
+    file.write_text(f"{file.read_text()}[tracking]\ntelemetry = true\nhooks = {hooks}\n{control}")
+    assert check("--config", str(file)) == 0
+    told = capsys.readouterr().err
+    expected = f"warning: tracking.telemetry: without {missing} nothing is taken from any client\n"
+    assert told == ("" if missing is None else expected)
+
+
 def test_root_that_cannot_be_looked_at(file: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever else the system says about a folder is a warning."""
     (home / "loop").symlink_to("loop")
