@@ -136,6 +136,7 @@ _PARTS = ("changes", "channel", "control", "debounce", "feed", "lock", "logs", "
 LOGGERS = {f"sessiond.{part}" for part in (*_PARTS, "tracking", "watch")}
 NOT_EVENTS = LOGGERS | {
     "control.listen",
+    "tracking.hooks",
     "sessiond.readahead",
     "sessiond.reader",
     "control.token_file",
@@ -166,6 +167,6 @@ def test_every_log_event_is_documented() -> None:
 def test_every_route_is_documented() -> None:
     """Each route and method of the control server stands in the operator's page, and no other."""
     page = (HOUSE / "docs" / "operations.md").read_text().split("## Control routes", 1)[1].split("\n## ")[0]
-    told = set(re.findall(r"`(GET|POST) (/[a-z/]+(?:SESSION|NAME)?)", page))
+    told = set(re.findall(r"`(GET|POST) (/[a-z0-9/]+(?:SESSION|NAME)?)", page))
     served = {(method, route.name) for route in ROUTES for method in route.methods}
     assert told == served

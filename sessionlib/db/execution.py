@@ -25,6 +25,9 @@ _CHUNK = 400
 """Pairs in one statement; both databases bound the number of its parameters."""
 
 
+_SEEN_OF_EVENT = ("agent_id", "detail", "tool_use_id", "at", "size", "digest", "body")
+
+
 class Stored(NamedTuple):
     """What is stored of a batch's conversations, by their ids and keys."""
 
@@ -167,10 +170,8 @@ def write(connection: Connection, name: str, rows: Sequence[Any]) -> None:
 
 
 def write_logs(connection: Connection, rows: Sequence[AgentLogRow]) -> None:
-    """Insert events; of one that is there already the earlier time stays."""
-    bulk.upsert_where(
-        connection, tables.agent_logs, rows, ("at", "digest", "size"), "excluded.at < agent_logs.at"
-    )
+    """Insert events; of one that is there already the earlier sight stays."""
+    bulk.upsert_where(connection, tables.agent_logs, rows, _SEEN_OF_EVENT, "excluded.at < agent_logs.at")
 
 
 # --- journals ----------------------------------------------------------------------------------------
@@ -198,18 +199,6 @@ def drop_cursors(connection: Connection, host_id: UUID, paths: Collection[str]) 
 def dump(tree: Any) -> str:
     """Return JSON text as it is stored: with sorted keys, so that equal trees are equal texts."""
     return orjson.dumps(tree, option=orjson.OPT_SORT_KEYS).decode()
-
-
-def drop_logs(connection: Connection, before: datetime, most: int) -> int:
-    """Delete events older than a time, at most so many; return how many."""
-    table = tables.agent_logs.c
-    keys = [table.project_id, table.conversation_id, table.event_key]
-    old = connection.execute(select(*keys).where(table.at < before).order_by(table.at).limit(most)).all()
-    for start in range(0, len(old), _CHUNK):
-        connection.execute(
-            delete(tables.agent_logs).where(tuple_(*keys).in_(map(tuple, old[start : start + _CHUNK])))
-        )
-    return len(old)
 
 
 def busy_pids(connection: Connection, host_id: UUID) -> set[tuple[int, UUID]]:
@@ -265,3 +254,40 @@ def open_conversations(connection: Connection, host_id: UUID, before: datetime) 
         )
     )
     return [ConversationRow(*row) for row in rows]
+
+
+MARKS = "sessiond"
+"""Stands for the client in cursors that are marks of our own: with which prices usage was priced, say."""
+
+
+class CursorsSum(NamedTuple):
+    """What the cursors of a host's journals come to; when it is another, somebody else has changed them."""
+
+    journals: int
+    positions: int
+    latest: datetime | None
+
+
+def cursors_at(connection: Connection, host_id: UUID, paths: Collection[str]) -> dict[str, CursorRow]:
+    """Return how far some journals of a host were read, or some marks, by path."""
+    rows = bulk.rows_among(connection, tables.journal_cursors, {"host_id": host_id}, "path", list(paths))
+    return {row.path: row for row in (CursorRow(*row) for row in rows)}
+
+
+def cursors_sum(connection: Connection, host_id: UUID) -> CursorsSum:
+    """Return what the cursors of a host's journals come to, without our own marks."""
+    table = tables.journal_cursors.c
+    wanted = select(func.count(), func.sum(table.position), func.max(table.read_at))
+    row = connection.execute(wanted.where(table.host_id == host_id, table.client != MARKS)).one()
+    return CursorsSum(row[0], int(row[1] or 0), row[2])
+
+
+def drop_oldest_logs(connection: Connection, before: datetime, most: int) -> int:
+    """Delete the oldest events, at most so many and none that is as new as a time; return how many.
+
+    In one statement that finds each by its key: SQLite reads the whole table for a list of keys.
+    """
+    table = tables.agent_logs.c
+    keys = [table.project_id, table.conversation_id, table.event_key]
+    oldest = select(*keys).where(table.at < before).order_by(table.at).limit(most)
+    return connection.execute(delete(tables.agent_logs).where(tuple_(*keys).in_(oldest))).rowcount

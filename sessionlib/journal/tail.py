@@ -19,8 +19,9 @@ CHECKED = 1024
 PORTION = 4 * 1024 * 1024
 """Bytes read at once, as far as lines end within them."""
 
-LONGEST = 64 * 1024 * 1024
-"""Bytes of a line that is read; a longer one is passed over."""
+LONGEST = 16 * 1024 * 1024
+"""Bytes of a line that is read; a longer one is passed over. A line holds one message, or one result of
+a tool, and models take requests of 32 MB at most, which hold many of them."""
 
 _CHUNK = 1024 * 1024
 
@@ -142,33 +143,33 @@ def _check(file: _File, offset: int) -> str:
 
 
 def _lines(file: _File, start: int, most: int, longest: int) -> tuple[list[bytes], int, int, bool]:
-    """Return whole lines, where the last one ends, how many were passed over, and whether these are all."""
+    """Return whole lines, where the last one ends, how many were passed over, and whether these are all.
+
+    What a chunk ends with is not kept: where the line ends must be found first. Then it is read again, in one
+    piece, unless it is too long.
+    """
     lines: list[bytes] = []
-    rest = bytearray()
     end = position = start
     passed_over = 0
-    is_long = False
     while end - start < most:
         chunk = file.read(min(_CHUNK, max(most, 1)))
         if not chunk:
             return lines, end, passed_over, True
-        position += len(chunk)
-        *whole, tail = chunk.split(b"\n")
+        before, position = position, position + len(chunk)
+        *whole, _ = chunk.split(b"\n")
         for piece in whole:
-            if is_long or len(rest) + len(piece) > longest:
+            ends = before + len(piece)
+            length = ends - end
+            if length > longest:
                 passed_over += 1
+            elif length == len(piece):
+                lines.append(piece)
             else:
-                lines.append(bytes(rest) + piece if rest else piece)
-            rest.clear()
-            is_long = False
-        if whole:
-            end = position - len(tail)
-        if is_long or len(rest) + len(tail) > longest:
-            # Nothing of it is kept, but where it ends must be found.
-            is_long = True
-            rest.clear()
-        else:
-            rest += tail
+                line = file.at(end, length)
+                if len(line) < length:
+                    return lines, end, passed_over, True  # it was cut meanwhile
+                lines.append(line)
+            end = before = ends + 1
     return lines, end, passed_over, False
 
 

@@ -1,6 +1,8 @@
 """What a client told of each request as it made it: its word on costs, whichever came first."""
 
+import json
 import random
+import time
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 
 from sessionlib.db.engine import Database
 from sessionlib.journal.facts import MAIN, Charged, Fact, Spent, Used
-from tests.ingesting import House, differences, facts_in, put_transcripts
+from tests.ingesting import NOON_NS, House, differences, facts_in, put_transcripts
 from tests.shops import NOON, ONE, TWO, Shop
 
 MODEL = "claude-sonnet-4-5"
@@ -112,6 +114,40 @@ def test_a_conversation_that_lost_a_response_is_balanced_anew(shop: Shop) -> Non
     sums = {row["conversation_id"]: row["messages"] for row in shop.rows("agents")}
     one, two = (shop.conversation(name)["conversation_id"] for name in (ONE, TWO))
     assert sums == {one: 0, two: 1}
+
+
+def export(native_id: str = ONE) -> bytes:
+    """A delivery as the daemon makes it of a client's telemetry."""
+    request = {"request_id": "req_1", "model": MODEL, "input_tokens": 1, "output_tokens": 7}
+    return json.dumps(
+        {"session_id": native_id, "requests": [request | {"cost_usd_micros": 250_000}]}
+    ).encode()
+
+
+def test_telemetry_waits_for_its_conversation(shop: Shop) -> None:
+    """It does not tell where a conversation is held, so it stays in the spool until something does."""
+    now_ms = (time.time_ns() - NOON_NS) // 1_000_000
+    shop.deliver(export(TWO), now_ms, event="telemetry")
+    assert shop.drain() == 0
+    assert shop.drain() == 0
+    assert [row["native_id"] for row in shop.rows("conversations")] == [ONE]
+    shop.hear(shop.talk(TWO), "SessionStart", now_ms + 1, source="startup")
+    assert shop.rows("usage_records") == []
+    shop.deliveries.look_again()
+    assert shop.drain() == 1
+    (row,) = shop.rows("usage_records")
+    assert (row["cost_usd"], row["cost_source"]) == (Decimal("0.25"), "otlp")
+    assert row["conversation_id"] == shop.conversation(TWO)["conversation_id"]
+    assert shop.spool.names(10) == []
+
+
+def test_telemetry_of_a_conversation_that_never_comes_is_put_aside(shop: Shop) -> None:
+    """After an hour nobody will tell any more."""
+    shop.deliver(export("never"), 0, event="telemetry")
+    shop.deliver(export(), 1, event="telemetry")
+    assert shop.drain() == 2
+    assert len(shop.spool.buried()) == 1
+    assert [row["cost_usd"] for row in shop.rows("usage_records")] == [Decimal("0.25")]
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -53,7 +53,7 @@ def test_a_database_that_fails_in_between_loses_nothing(shop: Shop, monkeypatch:
     next(reading)
     with monkeypatch.context() as broken:
 
-        def refuse(*_: Any) -> None:
+        def refuse(*_: Any, **__: Any) -> None:
             raise DatabaseBusyError("busy")
 
         broken.setattr(shop.ingester, "store", refuse)

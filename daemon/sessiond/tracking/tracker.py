@@ -3,7 +3,6 @@
 import logging
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,6 +12,7 @@ from uuid import UUID
 from sessiond.logs import event
 from sessiond.progress import Progress
 from sessiond.tracking.bells import Bells, Covered
+from sessiond.tracking.settling import Settling
 from sessionlib.config import Config
 from sessionlib.db import execution
 from sessionlib.db.engine import Database
@@ -21,7 +21,7 @@ from sessionlib.journal.adapter import Adapter, JournalFile
 from sessionlib.journal.spool import Spool
 from sessionlib.models.base import utc_now
 from sessionlib.sync.ingest import upkeep
-from sessionlib.sync.ingest.deliveries import Deliveries
+from sessionlib.sync.ingest.deliveries import FEW, MOST, Deliveries
 from sessionlib.sync.ingest.ingester import Ingester
 from sessionlib.sync.ingest.prices import pricer, version_of
 from sessionlib.sync.ingest.transcripts import Transcripts
@@ -34,8 +34,6 @@ _COME = 5.0
 """Seconds between two looks for a folder that is not there yet: a client that was never started has none."""
 _QUIET = 0.05
 """Seconds that are waited after an event, so that a flurry of them is one turn."""
-_SETTLE_AFTER = 1.0
-"""Seconds after a session changed until the usage of its conversations is counted anew."""
 _RETRY_FIRST, _RETRY_MOST = 0.5, 15.0
 _HOUR = 3600.0
 
@@ -92,7 +90,8 @@ class Tracker:
         host_id: This machine.
         journals: What is read; by this thread alone.
         config: The settings in force.
-        settled_before: Sessions that were written since then are counted anew at the start.
+        settled_before: Sessions that were written since then are counted anew at the start, and those
+            since all were counted last.
     """
 
     def __init__(
@@ -112,18 +111,17 @@ class Tracker:
         self._deliveries = journals.deliveries
         self._transcripts = journals.transcripts
         self.config = config
-        self._settled_before = settled_before
+        self._settling = Settling(database, journals.ingester, host_id, settled_before)
         self._bells = Bells(self._ring)
         self._thread = threading.Thread(target=self._run, name="tracker", daemon=True)
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._touched: dict[Path, None] = {}
-        self._sessions: dict[UUID, set[UUID]] = defaultdict(set)
-        self._settle_at: float | None = None
         self._look_at = 0.0
         self._tidy_at = 0.0
-        self._is_loaded = self._is_covered = False
+        self._is_loaded = self._is_covered = self._is_priced = False
+        self._loads = 0
         self._since: float | None = None
         self._holding: float | None = None
         self._doing: str | None = None
@@ -151,18 +149,15 @@ class Tracker:
 
     def sessions_changed(self, project_id: UUID, session_ids: Collection[UUID]) -> None:
         """Count the usage of conversations anew that worked on these sessions, soon."""
-        with self._lock:
-            self._sessions[project_id].update(session_ids)
-            if self._settle_at is None:
-                self._settle_at = time.monotonic() + _SETTLE_AFTER
-                self._wake.set()
+        if self._settling.add(project_id, session_ids):
+            self._wake.set()
 
     def change(self, config: Config) -> None:
         """Work with other settings from the next turn on."""
         with self._lock:
             if config.prices != self.config.prices:
                 self._ingester.use_prices(pricer(config.prices))
-                self._is_loaded = False
+                self._is_priced = False
             self.config = config
         self._wake.set()
 
@@ -233,17 +228,22 @@ class Tracker:
 
     def _pause(self) -> float:
         now = time.monotonic()
-        due = [self._look_at, *([self._settle_at] if self._settle_at is not None else [])]
+        settle_at = self._settling.due_at
+        due = [self._look_at, *([settle_at] if settle_at is not None else [])]
         if not self._is_covered:
             due.append(now + _COME)
         return max(0.0, min(due) - now)
 
     def _cover(self) -> None:
-        """Watch what is there by now; what was written there before must be looked for."""
+        """Watch what is there by now; what was written there before must be looked for.
+
+        What cannot be watched is tried again with each look at everything.
+        """
+        again = time.monotonic() >= self._look_at
         wanted = [(adapter.watched(folder), True) for folder, adapter in self._folders.items()]
         if self._spool is not None:
             wanted.append((self._spool.inbox, False))
-        news = [self._bells.cover(path, recursive=recursive) for path, recursive in wanted]
+        news = [self._bells.cover(path, recursive=recursive, again=again) for path, recursive in wanted]
         if any(one is Covered.NOW for one in news):
             self._look_at = 0.0
         self._is_covered = Covered.NOT not in news
@@ -264,24 +264,40 @@ class Tracker:
             self._tidy(now)
         else:
             self._look_at_some(touched)
-        if self._settle_at is not None and time.monotonic() >= self._settle_at:
+        if self._transcripts.loads != self._loads:
+            self._catch_up()  # the database is not what it was
+        if self._settling.is_due():
             self._settle()
+        if not self._is_priced:
+            self._price()
 
     def _load(self) -> None:
         self._transcripts.load()
-        since = self._settled_before()
-        if since is not None:
-            with self._database.read() as connection:
-                found = execution.sessions_synced_since(connection, since)
-            for project_id, session_ids in found.items():
-                self.sessions_changed(project_id, session_ids)
+        self._catch_up()
         self._is_loaded = True
-        for _ in upkeep.price_anew(
-            self._database, self._ingester, self._host_id, version_of(self.config.prices)
-        ):
-            self._moved("pricing usage")
-            if self._stopping.is_set():
-                return
+
+    def _catch_up(self) -> None:
+        """Have done anew, soon, what may be missing in a database that was just opened."""
+        self._is_priced = False
+        self._settling.load()
+        self._loads = self._transcripts.loads
+
+    def _price(self) -> None:
+        """Price what has no price; the next turn does what an error, or a change of prices, has left."""
+        self._is_priced = True
+        is_done = False
+        try:
+            for _ in upkeep.price_anew(
+                self._database, self._ingester, self._host_id, version_of(self.config.prices)
+            ):
+                self._moved("pricing usage")
+                self._drain()
+                if self._stopping.is_set():
+                    return
+            is_done = True
+        finally:
+            if not is_done:
+                self._is_priced = False
 
     def _moved(self, doing: str) -> None:
         self._since = time.monotonic()
@@ -292,7 +308,7 @@ class Tracker:
         if self._deliveries is None:
             return
         while not self._stopping.is_set():
-            done = self._deliveries.drain()
+            done = self._deliveries.drain(FEW if self._transcripts.is_pressed() else MOST)
             self._stored += done.stored
             self._buried += done.buried
             self._last_delivery = done.latest or self._last_delivery
@@ -304,7 +320,10 @@ class Tracker:
         """Look at everything that is there."""
         if self._spool is not None:
             self._spool.relieve()
+        if self._deliveries is not None:
+            self._deliveries.look_again()
             self._drain()
+        self._transcripts.refresh()
         for folder, adapter in self._folders.items():
             for journal in self._transcripts.changed(adapter, folder):
                 self._read(adapter, journal)
@@ -333,25 +352,16 @@ class Tracker:
             self._moved("reading transcripts")
             # What happens now comes before what happened long ago.
             self._drain()
-            if self._settle_at is not None and time.monotonic() >= self._settle_at:
+            if self._settling.is_due():
                 self._settle()
             if self._stopping.is_set():
                 return
 
     def _settle(self) -> None:
-        with self._lock:
-            sessions, self._sessions = self._sessions, defaultdict(set)
-            self._settle_at = None
-        try:
-            for project_id, session_ids in sessions.items():
-                for _ in upkeep.settle_sessions(self._database, self._ingester, project_id, session_ids):
-                    self._moved("counting usage anew")
-                    if self._stopping.is_set():
-                        return
-        except BaseException:
-            for project_id, session_ids in sessions.items():
-                self.sessions_changed(project_id, session_ids)
-            raise
+        for _ in self._settling.settle():
+            self._moved("counting usage anew")
+            if self._stopping.is_set():
+                return
 
     def _tidy(self, now: float) -> None:
         """Close what nobody closed, and count; delete old events once an hour."""
@@ -361,6 +371,7 @@ class Tracker:
             self._unlinked = execution.unlinked(connection)
         if now >= self._tidy_at:
             self._tidy_at = now + _HOUR
+            self._settling.note()
             if self.config.tracking.log_days:
                 before = utc_now() - timedelta(days=self.config.tracking.log_days)
                 for _ in upkeep.drop_old_logs(self._database, before):

@@ -3,7 +3,7 @@
 import errno
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from sessionlib.errors import RowRejectedError
@@ -11,15 +11,21 @@ from sessionlib.journal import canary
 from sessionlib.journal.adapter import Adapter, BadPayloadError
 from sessionlib.journal.facts import Fact
 from sessionlib.journal.spool import BadDeliveryError, Delivery, Spool
+from sessionlib.models.base import utc_now
+from sessionlib.sync.ingest.batch import Key
 from sessionlib.sync.ingest.drafts import Clean, Draft, Folder
-from sessionlib.sync.ingest.ingester import Ingester
+from sessionlib.sync.ingest.ingester import Ingested, Ingester
 
 logger = logging.getLogger("sessionlib.ingest")
 
-MOST = 200
-"""Deliveries in one transaction."""
+MOST, FEW = 200, 50
+"""Deliveries in one transaction, which takes the only writer of SQLite some 100 ms; or, while others wait
+for it, a quarter of that."""
 _MOST_BYTES = 8 * 1024 * 1024
 _LISTED = 20_000
+_EARLY_FOR = timedelta(hours=1)
+"""How long a delivery waits that tells of a conversation of which nothing is known: telemetry of one may come
+before the first line of its transcript."""
 _NO_FILE = frozenset({errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV, errno.EACCES, errno.EPERM})
 
 
@@ -65,34 +71,44 @@ class Deliveries:
         self._clean = clean
         self._bodies = bodies
         self._listed: list[str] = []
+        self._early: set[str] = set()
 
-    def drain(self) -> Drained:
+    def look_again(self) -> None:
+        """Let the next call of `drain` try again what came before anything of its conversation was known."""
+        self._early.clear()
+
+    def drain(self, most: int = MOST) -> Drained:
         """Store the oldest deliveries and remove them; blocks for the database.
 
         Killed anywhere in between, the next call does again what was not removed: every fact has a key, so
         nothing is stored twice.
+
+        Args:
+            most: Deliveries in one transaction.
 
         Raises:
             DatabaseError: Nothing was stored, and nothing removed.
         """
         if not self._listed:
             # Listed once for many turns: of a full spool each listing takes longer than a turn.
-            self._listed = self._spool.names(_LISTED)[::-1]
+            names = self._spool.names(_LISTED + len(self._early))
+            self._listed = [name for name in reversed(names) if name not in self._early]
         turn = len(self._listed)
         try:
-            read, unreadable = self._read()
+            read, unreadable = self._read(most)
             refused = self._store(read)
+            early = sum(name in self._early for name, _ in read)
         except BaseException:
             self._listed = []
             raise
         latest = max((delivery.at for _, delivery in read), default=None)
-        return Drained(len(read) - refused, unreadable + refused, turn > 0, latest)
+        return Drained(len(read) - refused - early, unreadable + refused, turn > 0, latest)
 
-    def _read(self) -> tuple[list[tuple[str, Delivery]], int]:
+    def _read(self, most: int) -> tuple[list[tuple[str, Delivery]], int]:
         """Read the next deliveries; return them, and how many could not be read and were put aside."""
         read: list[tuple[str, Delivery]] = []
         unreadable = weight = 0
-        while self._listed and len(read) < MOST and weight <= _MOST_BYTES:
+        while self._listed and len(read) < most and weight <= _MOST_BYTES:
             name = self._listed.pop()
             try:
                 delivery = self._spool.read(name)
@@ -114,8 +130,8 @@ class Deliveries:
 
     def _store(self, read: Sequence[tuple[str, Delivery]]) -> int:
         """Store deliveries together, or singly if the database refuses one; return how many it refused."""
-        drafts: dict[tuple[str, str], Draft] = {}
-        good: list[tuple[str, Delivery]] = []
+        drafts: dict[Key, Draft] = {}
+        good: list[tuple[str, Delivery, Key]] = []
         buried = 0
         for name, delivery in read:
             try:
@@ -132,28 +148,40 @@ class Deliveries:
                 self._bury(name, f"{type(error).__name__}: {error}")
                 buried += 1
                 continue
-            good.append((name, delivery))
+            good.append((name, delivery, key))
         meant = [draft for draft in drafts.values() if draft]
         try:
-            self._ingester.store(meant)
+            done = self._ingester.store(meant)
         except RowRejectedError as error:
             if len(good) > 1:
-                return buried + sum(self._store([one]) for one in good)
-            if not self._is_stored_anew(meant):
+                return buried + sum(self._store([(name, one)]) for name, one, _ in good)
+            anew = self._stored_anew(meant)
+            if anew is None:
                 self._bury(good[0][0], str(error))
                 return buried + 1
-        for name, _ in good:
-            self._spool.done(name)
+            done = anew
+        return buried + self._finish(good, done)
+
+    def _finish(self, good: Sequence[tuple[str, Delivery, Key]], done: Ingested) -> int:
+        """Remove what is stored; what nobody can place yet waits, or is put aside. Return how many were."""
+        buried = 0
+        for name, delivery, key in good:
+            if key not in done.unplaced:
+                self._spool.done(name)
+            elif utc_now() - delivery.at < _EARLY_FOR:
+                self._early.add(name)
+            else:
+                self._bury(name, "nothing else was heard of its conversation")
+                buried += 1
         return buried
 
-    def _is_stored_anew(self, drafts: Sequence[Draft]) -> bool:
+    def _stored_anew(self, drafts: Sequence[Draft]) -> Ingested | None:
         """Try once more what was refused: its project may have been merged into another one meanwhile."""
         self._ingester.forget()
         try:
-            self._ingester.store(drafts)
+            return self._ingester.store(drafts)
         except RowRejectedError:
-            return False
-        return True
+            return None
 
     def _facts(self, delivery: Delivery) -> tuple[str, list[Fact]]:
         adapter = self._adapters.get(delivery.client)

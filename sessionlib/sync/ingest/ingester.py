@@ -12,11 +12,13 @@ from sessionlib.db import execution
 from sessionlib.db.crud import hosts
 from sessionlib.db.engine import Database
 from sessionlib.db.execution_rows import ConversationRow, CursorRow
+from sessionlib.errors import DatabaseBusyError
 from sessionlib.sync.ingest import rowing
-from sessionlib.sync.ingest.batch import Batch, Key, Price
+from sessionlib.sync.ingest.batch import Batch, Key
 from sessionlib.sync.ingest.belonging import Belonging, belonging
 from sessionlib.sync.ingest.drafts import Draft
 from sessionlib.sync.ingest.owners import Owners
+from sessionlib.sync.ingest.spending import Price
 from sessionlib.sync.ingest.standing import value
 from sessionlib.sync.registrar import Host
 
@@ -24,8 +26,18 @@ StartedIn = Callable[[str, str | None, str | None], str | None]
 """Tells, for a client, from a transcript's path and a folder in which a conversation started."""
 
 _KNOWN = 10_000
+_TRIES = 5
+"""Transactions in which a batch is tried whose projects are removed or merged while it waits for them."""
 _LINKS_HOLD = 60.0
 """Seconds for which links hold that nothing was heard of: a session may have changed without a word."""
+
+
+class CursorsMovedError(Exception):
+    """The database holds other cursors than those a portion was read on from; nothing of it was stored."""
+
+
+class _ProjectsMovedError(Exception):
+    """While this transaction waited for its locks, conversations have come to projects it has not locked."""
 
 
 class Ingested(NamedTuple):
@@ -64,34 +76,52 @@ class Ingester:
         self._looked: dict[Key, float] = {}
         self._is_registered = self._is_warm = False
 
-    def store(self, drafts: Iterable[Draft], cursors: Sequence[CursorRow] = ()) -> Ingested:
+    def store(
+        self,
+        drafts: Iterable[Draft],
+        cursors: Sequence[CursorRow] = (),
+        *,
+        before: Mapping[str, CursorRow | None] | None = None,
+    ) -> Ingested:
         """Store drafts, no conversation twice, and how far their journals were read, in one transaction.
 
         A conversation of which nothing is stored and nothing with a time is said cannot be stored yet.
 
+        Args:
+            drafts: What was said.
+            cursors: How far journals were read with it.
+            before: What the database must hold of them until then, by path; None where it holds nothing.
+
         Raises:
+            CursorsMovedError: It holds something else. Nothing was stored.
             DatabaseError: Nothing was stored.
         """
         wanted = {(draft.client, draft.native_id): draft for draft in drafts}
         self._warm_up(wanted.values())
-        done = self._store(wanted, cursors)
-        if done is None:
+        for _ in range(_TRIES):
+            try:
+                done = self._store(wanted, cursors, before or {})
+            except _ProjectsMovedError:
+                continue
+            if done is not None:
+                return done
             # Somebody has removed their project since.
             self.forget()
-            done = self._store(wanted, cursors)
-        return done or Ingested(0, frozenset(wanted))
+        raise DatabaseBusyError("the projects of these conversations are being removed or merged")
 
-    def _store(self, wanted: Mapping[Key, Draft], cursors: Sequence[CursorRow]) -> Ingested | None:
+    def _store(
+        self,
+        wanted: Mapping[Key, Draft],
+        cursors: Sequence[CursorRow],
+        before: Mapping[str, CursorRow | None],
+    ) -> Ingested | None:
         """Store drafts; None, and nothing stored, if conversations are gone that were there before."""
         homes = self._homes(wanted)
         with self._database.write() as connection:
             if not self._is_registered:
                 hosts.ensure(connection, self._host.host_id, self._host.name)
-            known = execution.conversations(connection, wanted)
-            execution.lock_projects(connection, _projects(known, homes))
-            if self._database.is_postgres:
-                # Another daemon may have been first while this one waited for the lock.
-                known = execution.conversations(connection, wanted)
+            known = self._locked(connection, wanted, homes)
+            self._compare(connection, before)
             unplaced = frozenset(key for key in wanted if key not in known and key not in homes)
             if any("first" in wanted[key].observed for key in unplaced):
                 return None
@@ -106,6 +136,38 @@ class Ingester:
         self._is_registered = True
         self._keep(wanted.keys() - unplaced)
         return Ingested(len(wanted) - len(unplaced), unplaced)
+
+    def _locked(
+        self, connection: Connection, wanted: Collection[Key], homes: Mapping[Key, Belonging]
+    ) -> dict[Key, ConversationRow]:
+        """Lock the projects of conversations, and return those that are stored.
+
+        Raises:
+            _ProjectsMovedError: They belong to others by now. Locks are taken in one order, and only the end
+                of the transaction gives them back, so the next one has to take them all.
+        """
+        known = execution.conversations(connection, wanted)
+        locked = _projects(known, homes)
+        execution.lock_projects(connection, locked)
+        if not self._database.is_postgres:
+            return known
+        # Another daemon may have been first, or a merge, while this one waited for the locks.
+        known = execution.conversations(connection, wanted)
+        if not _projects(known, homes) <= locked:
+            raise _ProjectsMovedError
+        return known
+
+    def _compare(self, connection: Connection, before: Mapping[str, CursorRow | None]) -> None:
+        """Refuse what was read on from cursors that the database does not hold.
+
+        Raises:
+            CursorsMovedError: It was brought back from a copy, or somebody has deleted from it.
+        """
+        if not before:
+            return
+        stored = execution.cursors_at(connection, self._host.host_id, before.keys())
+        if any(_place(stored.get(path)) != _place(row) for path, row in before.items()):
+            raise CursorsMovedError
 
     def _warm_up(self, drafts: Iterable[Draft]) -> None:
         """Load the table of prices, which takes a third of a second, before the database is held for it."""
@@ -195,3 +257,7 @@ class Ingester:
 
 def _projects(known: Mapping[Key, ConversationRow], homes: Mapping[Key, Belonging]) -> set[UUID]:
     return {row.project_id for row in known.values()} | {home.project_id for home in homes.values()}
+
+
+def _place(row: CursorRow | None) -> tuple[object, ...] | None:
+    return None if row is None else (row.dev, row.inode, row.position, row.check_hash, row.read_at)

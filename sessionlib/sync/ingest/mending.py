@@ -1,19 +1,20 @@
 """Rows that are put right from what is stored beside them, and forgotten journals that are gone."""
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from uuid import UUID
 
-from sessionlib.db import attributing, execution
+from sessionlib.db import execution, usage
 from sessionlib.db.engine import Database
-from sessionlib.sync.ingest import totals
 from sessionlib.sync.ingest.drafts import Draft
 from sessionlib.sync.ingest.ingester import Ingester
 from sessionlib.sync.ingest.joining import stamp
+from sessionlib.sync.ingest.pace import Pace
 from sessionlib.sync.places import real_name
 
-_TOGETHER = 50
+_FIRST, _MOST = 2, 50
+"""Agents or conversations in one transaction."""
 
 
 def add_up(database: Database, agents: Mapping[UUID, Collection[UUID]]) -> int:
@@ -23,14 +24,12 @@ def add_up(database: Database, agents: Mapping[UUID, Collection[UUID]]) -> int:
         DatabaseError: Those before are done, the rest is not.
     """
     count = 0
+    pace = Pace(_FIRST, _MOST)
     for project_id, ids in agents.items():
-        for some in _in_groups(ids):
-            with database.write() as connection:
+        for some in pace.groups(sorted(set(ids))):
+            with pace.measured(), database.write() as connection:
                 execution.lock_projects(connection, [project_id])
-                sums = attributing.add_up(connection, project_id, some)
-                attributing.put_totals(connection, project_id, some, sums, "messages")
-                known = execution.agents_by_id(connection, project_id, some)
-                execution.write(connection, "agents", totals.of_agents(some, sums, known))
+                usage.recount(connection, project_id, some)
             count += len(some)
     return count
 
@@ -41,11 +40,13 @@ def settle(ingester: Ingester, conversations: Mapping[UUID, Collection[UUID]]) -
     Raises:
         DatabaseError: Those before are done, the rest is not.
     """
-    return sum(
-        ingester.settle(project_id, some, recount=True)
-        for project_id, ids in conversations.items()
-        for some in _in_groups(ids)
-    )
+    count = 0
+    pace = Pace(_FIRST, _MOST)
+    for project_id, ids in conversations.items():
+        for some in pace.groups(sorted(set(ids))):
+            with pace.measured():
+                count += ingester.settle(project_id, some, recount=True)
+    return count
 
 
 def close(ingester: Ingester, silent: Iterable[tuple[tuple[str, str], datetime]]) -> int:
@@ -55,8 +56,10 @@ def close(ingester: Ingester, silent: Iterable[tuple[tuple[str, str], datetime]]
         DatabaseError: Those before are done, the rest is not.
     """
     drafts = [Draft(*key, observed={"abandoned": stamp(last)}) for key, last in silent]
-    for start in range(0, len(drafts), _TOGETHER):
-        ingester.store(drafts[start : start + _TOGETHER])
+    pace = Pace(_FIRST, _MOST)
+    for some in pace.groups(drafts):
+        with pace.measured():
+            ingester.store(some)
     return len(drafts)
 
 
@@ -68,14 +71,12 @@ def drop_gone(database: Database, host_id: UUID) -> int:
     """
     with database.read() as connection:
         known = execution.cursors(connection, host_id)
-    gone = [path for path in known if not os.path.lexists(real_name(path))]
+    gone = [
+        path
+        for path, row in known.items()
+        if row.client != execution.MARKS and not os.path.lexists(real_name(path))
+    ]
     if gone:
         with database.write() as connection:
             execution.drop_cursors(connection, host_id, gone)
     return len(gone)
-
-
-def _in_groups(ids: Collection[UUID]) -> Iterator[list[UUID]]:
-    ordered = sorted(set(ids))
-    for start in range(0, len(ordered), _TOGETHER):
-        yield ordered[start : start + _TOGETHER]
