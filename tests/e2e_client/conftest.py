@@ -2,14 +2,20 @@
 
 import functools
 import os
-from collections.abc import Callable
+import shutil
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
+from sessionlib.db.engine import Database
 from sessionlib.journal.claude_code.events import Version
+from tests.acceptance.processes import Daemon, environment
 from tests.e2e_client.stories import STORIES
 from tests.e2e_client.world import World
+from tests.ingesting import House
 
 _VARIABLE = "SESSIOND_TEST_CLAUDE"
 _HOW = (
@@ -70,3 +76,38 @@ def played(client: Path, tmp_path_factory: pytest.TempPathFactory) -> Played:
         return world
 
     return play
+
+
+Mirrored = Callable[[World], House]
+
+
+@pytest.fixture
+def mirrored(tmp_path: Path, sqlite_url: str) -> Iterator[Mirrored]:
+    """Let a daemon read what a world holds; return its tables."""
+    database = Database(sqlite_url)
+    daemons: list[Daemon] = []
+
+    def mirror(world: World) -> House:
+        state = tmp_path / "state"
+        shutil.copytree(world.spool.folder, state / "spool")
+        config = world.home / ".claude"
+        environ = environment(sqlite_url, state, CLAUDE_CONFIG_DIR=str(config))
+        daemons.append(Daemon([world.folder / "code"], environ, tmp_path / "daemon.log").start())
+        files = len(list((config / "projects").rglob("*.jsonl")))
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            with database.read() as connection:
+                whole = text("SELECT count(*) FROM journal_cursors WHERE position = size AND size > 0")
+                if connection.scalar(whole) == files and not list((state / "spool" / "new").iterdir()):
+                    break
+            time.sleep(0.05)
+        else:
+            pytest.fail("the daemon has not read everything in 30 s")
+        house = House.__new__(House)
+        house.database = database
+        return house
+
+    yield mirror
+    for daemon in daemons:
+        daemon.stop()
+    database.close()

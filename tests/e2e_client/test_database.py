@@ -1,17 +1,10 @@
 """A daemon that has read a real client's hooks and transcripts holds in its tables what the client says."""
 
-import shutil
-import time
-from collections.abc import Callable, Iterator
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
-from sessionlib.db.engine import Database
-from tests.acceptance.processes import Daemon, environment
-from tests.e2e_client.conftest import Played, needs
+from tests.e2e_client.conftest import Mirrored, Played, needs
 from tests.e2e_client.reported import MAIN, Agent, Call
 from tests.e2e_client.stories import NEWEST, STORIES
 from tests.e2e_client.test_mirror import (
@@ -21,43 +14,8 @@ from tests.e2e_client.test_mirror import (
     reported_calls,
     reported_ledgers,
 )
-from tests.e2e_client.world import World
-from tests.ingesting import House
 
-Mirrored = Callable[[World], House]
 _STATUS = {"complete": "completed"}
-
-
-@pytest.fixture
-def mirrored(tmp_path: Path, sqlite_url: str) -> Iterator[Mirrored]:
-    """Let a daemon read what a world holds; return its tables."""
-    database = Database(sqlite_url)
-    daemons: list[Daemon] = []
-
-    def mirror(world: World) -> House:
-        state = tmp_path / "state"
-        shutil.copytree(world.spool.folder, state / "spool")
-        config = world.home / ".claude"
-        environ = environment(sqlite_url, state, CLAUDE_CONFIG_DIR=str(config))
-        daemons.append(Daemon([world.folder / "code"], environ, tmp_path / "daemon.log").start())
-        files = len(list((config / "projects").rglob("*.jsonl")))
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            with database.read() as connection:
-                whole = text("SELECT count(*) FROM journal_cursors WHERE position = size AND size > 0")
-                if connection.scalar(whole) == files and not list((state / "spool" / "new").iterdir()):
-                    break
-            time.sleep(0.05)
-        else:
-            pytest.fail("the daemon has not read everything in 30 s")
-        house = House.__new__(House)
-        house.database = database
-        return house
-
-    yield mirror
-    for daemon in daemons:
-        daemon.stop()
-    database.close()
 
 
 @pytest.mark.parametrize("story", list(STORIES))

@@ -10,8 +10,8 @@ from decimal import Decimal
 import pytest
 
 from sessionlib.journal.adapters import ADAPTERS
-from sessionlib.journal.facts import MAIN, Charged, Seen
-from tests.e2e_client.conftest import needs
+from sessionlib.journal.facts import MAIN, Charged
+from tests.e2e_client.conftest import Mirrored, needs
 from tests.e2e_client.scripts import marked
 from tests.e2e_client.stage import Server
 from tests.e2e_client.stories import NEWEST
@@ -63,14 +63,11 @@ def telemetry(port: int, headers: str, **more: str) -> Mapping[str, str]:
     }
 
 
-def kept(world: World) -> tuple[list[Charged], list[Seen]]:
+def kept(world: World) -> list[Charged]:
     """Return what the telemetry in the spool says."""
     told = [one for one in world.deliveries() if one.event == "telemetry"]
     facts = [fact for one in told for fact in ADAPTERS[one.client].delivered(one)[1]]
-    return (
-        [fact for fact in facts if isinstance(fact, Charged)],
-        [fact for fact in facts if isinstance(fact, Seen)],
-    )
+    return [fact for fact in facts if isinstance(fact, Charged)]
 
 
 def play(
@@ -93,7 +90,7 @@ def test_each_request_is_kept(world: World, by_settings: bool) -> None:
     """What the API has billed, whose it was, and the cost that the client prints; compactions included."""
     needs(world, NEWEST)
     run = play(world, RIGHT, more=("/compact", marked("again")), by_settings=by_settings)
-    found, seen = kept(world)
+    found = kept(world)
     assert len({one.request_id for one in found}) == len(found)
     tokens = Counter(
         (
@@ -115,8 +112,24 @@ def test_each_request_is_kept(world: World, by_settings: bool) -> None:
     (ledger,) = run.reported.ledgers.values()
     cost = sum((one.cost_usd for one in found), Decimal(0))
     assert abs(cost - ledger.cost) < Decimal("0.0000005") * len(found), "whole millionths of each"
-    assert {one.version for one in seen} == {".".join(map(str, world.version))}
     assert not world.spool.buried()
+
+
+def test_the_tables_hold_what_each_request_cost(world: World, mirrored: Mirrored) -> None:
+    """Every response costs what its request cost; a compaction, which no transcript tells of, counts too."""
+    needs(world, NEWEST)
+    run = play(world, RIGHT, more=("/compact", marked("again")))
+    house = mirrored(world)
+    rows = house.rows("usage_records")
+    assert {row["cost_source"] for row in rows} == {"otlp"}
+    alone = [row for row in rows if row["message_id"].startswith("request:")]
+    assert len(rows) == len(run.billed)
+    assert 1 <= len(alone) < len(rows)
+    told = {one.request_id: one.cost_usd for one in kept(world)}
+    assert {row["request_id"]: row["cost_usd"] for row in rows} == told
+    (ledger,) = run.reported.ledgers.values()
+    cost = sum((row["cost_usd"] for row in house.rows("usage_totals")), Decimal(0))
+    assert abs(cost - ledger.cost) < Decimal("0.000000005")
 
 
 def test_prompts_are_not_kept_even_where_they_are_sent(world: World) -> None:
@@ -130,7 +143,7 @@ def test_prompts_are_not_kept_even_where_they_are_sent(world: World) -> None:
         OTEL_METRICS_EXPORTER="otlp",
         OTEL_TRACES_EXPORTER="otlp",
     )
-    assert len(kept(world)[0]) == len(run.billed)
+    assert len(kept(world)) == len(run.billed)
     told = b"".join(one.body for one in world.deliveries() if one.event == "telemetry").decode()
     assert told
     assert not [words for words in SECRETS if words in told]
@@ -144,5 +157,5 @@ def test_prompts_are_not_kept_even_where_they_are_sent(world: World) -> None:
 def test_without_the_token_nothing_is_kept(world: World, headers: str) -> None:
     """The client goes on all the same."""
     play(world, headers)
-    assert kept(world) == ([], [])
+    assert kept(world) == []
     assert "route=/v1/logs status=401" in (world.folder / "daemon.log").read_text()
