@@ -3,7 +3,8 @@
 A fact is one observation. The same fact may come many times, from hooks and from transcripts, in any order;
 each names what it is about by the client's own ids, so merging facts is commutative and idempotent, and it is
 ingest that knows how two observations of one thing are merged. Times are aware and in UTC; sizes are bytes;
-texts have not been redacted yet.
+texts have not been redacted yet. Nobody changes a fact; they are not frozen because to make a frozen one
+takes four times as long, and each line of a transcript says some.
 """
 
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ class Weight(IntEnum):
     META = 5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Seen:
     """Something of the conversation happened; what is None was not said.
 
@@ -79,7 +80,7 @@ class Seen:
     is_work: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Started:
     """The conversation began or went on: ``startup``, ``resume``, ``clear``, ``compact`` or ``fork``."""
 
@@ -87,7 +88,7 @@ class Started:
     how: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ended:
     """The client said that it ends the conversation, and why."""
 
@@ -95,7 +96,7 @@ class Ended:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Titled:
     """The conversation was given a title; the latest counts."""
 
@@ -103,14 +104,14 @@ class Titled:
     at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CopiedFrom:
     """Records of another conversation were copied into this one: it was forked from it."""
 
     native_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AgentSeen:
     """An agent was there.
 
@@ -137,7 +138,7 @@ class AgentSeen:
     is_started: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AgentEnded:
     """An agent's run ended; one that goes on later was only paused, and ends again."""
 
@@ -148,7 +149,7 @@ class AgentEnded:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Called:
     """An agent called a tool.
 
@@ -171,7 +172,7 @@ class Called:
     weight: Weight = Weight.INFERRED
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Returned:
     """A tool call ended. `duration_ms` only where the client measured it."""
 
@@ -185,7 +186,7 @@ class Returned:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Used:
     """What one response of a model used, as far as one observation of it says.
 
@@ -207,7 +208,7 @@ class Used:
     is_final: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Charged:
     """What one request to a model cost by the client's own word, told as it was made.
 
@@ -227,7 +228,7 @@ class Charged:
     cache_write_1h_tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Spent:
     """A client's own ledger of one conversation and model, cumulative over its resumptions.
 
@@ -243,7 +244,7 @@ class Spent:
     cache_write_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Todo:
     """An item of the agent's own list, as of a moment; None is what this observation does not tell."""
 
@@ -254,7 +255,7 @@ class Todo:
     details: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Logged:
     """One event, for the log; `key` is the same each time this event is seen.
 
@@ -283,7 +284,7 @@ class Logged:
     body: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Drifted:
     """An event came without a field that it should have: the client has changed, and rows may be missing.
 

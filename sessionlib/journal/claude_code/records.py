@@ -176,18 +176,25 @@ class Transcript:
                 _keep(self._copied, call, None)
 
     def _message(self, record: Record, kind: str, agent: str, at: datetime) -> Iterator[Fact]:
+        message = record.get("message")
+        model = text_of(message, "model") if kind == "assistant" else None
+        if model == _SYNTHETIC:
+            model = None
         yield Seen(
             at,
             cwd=text_of(record, "cwd"),
             version=text_of(record, "version"),
             entrypoint=text_of(record, "entrypoint"),
+            model=model if agent == MAIN else None,
             branch=text_of(record, "gitBranch"),
         )
         if agent != MAIN:
-            yield AgentSeen(agent, at)
-        message = record.get("message")
+            yield AgentSeen(agent, at, model=model)
         if isinstance(message, dict):
             if kind == "assistant":
+                used = None if model is None else _used(record, message, model, agent, at)
+                if used is not None:
+                    yield used
                 yield from self._answered(record, message, agent, at)
             elif kind == "user":
                 yield from self._told(record, message, agent, at)
@@ -210,13 +217,6 @@ class Transcript:
     # --- what the model said -------------------------------------------------------------------------
 
     def _answered(self, record: Record, message: Record, agent: str, at: datetime) -> Iterator[Fact]:
-        model = text_of(message, "model")
-        if model is not None and model != _SYNTHETIC:
-            yield from _used(record, message, model, agent, at)
-            if agent == MAIN:
-                yield Seen(at, model=model)
-            else:
-                yield AgentSeen(agent, at, model=model)
         content = message.get("content")
         for block in content if isinstance(content, list) else []:
             if isinstance(block, dict) and block.get("type") == "tool_use":
@@ -316,17 +316,17 @@ def _outcome(block: Record, record: Record, content: Any, answer: Any) -> Outcom
     return Outcome.INTERRUPTED if words.startswith("[Request interrupted") else Outcome.FAILED
 
 
-def _used(record: Record, message: Record, model: str, agent: str, at: datetime) -> Iterator[Used]:
+def _used(record: Record, message: Record, model: str, agent: str, at: datetime) -> Used | None:
     message_id, usage = text_of(message, "id"), message.get("usage")
     if message_id is None or not isinstance(usage, dict):
-        return
+        return None
     written = count_of(usage, "cache_creation_input_tokens") or 0
     parts = usage.get("cache_creation")
     parts = parts if isinstance(parts, dict) else {}
     hour = count_of(parts, "ephemeral_1h_input_tokens") or 0
     five = count_of(parts, "ephemeral_5m_input_tokens") or 0
     tools = usage.get("server_tool_use")
-    yield Used(
+    return Used(
         message_id,
         agent,
         at,
