@@ -5,7 +5,7 @@ each half megabyte, the cursor beside them. It is told in processor time too, be
 part of its time to others.
 """
 
-import resource
+import os
 import sqlite3
 import statistics
 import subprocess
@@ -21,7 +21,7 @@ from uuid import UUID
 import orjson
 import psycopg
 
-from benchmarks import corpus, daemon
+from benchmarks import corpus, daemon, usage
 from benchmarks.cases import BenchmarkError, Options, Row
 from sessionlib.db import execution, schema, tables
 from sessionlib.db.encoding import for_sqlite
@@ -274,4 +274,5 @@ def _bare(kind: str, url: str, rows: Sequence[AgentLogRow]) -> None:
 
 if __name__ == "__main__":
     _read(sys.argv[1], Path(sys.argv[2]))
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    # Not getrusage's: that begins with what the process had that this one was started from.
+    print(usage.used(os.getpid()).peak)
