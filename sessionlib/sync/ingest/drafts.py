@@ -222,30 +222,15 @@ class Folder:
 
     def used(self, fact: facts.Used) -> None:
         """Take what a response used."""
-        numbers = (
-            fact.input_tokens,
-            fact.output_tokens,
-            fact.cache_read_tokens,
-            fact.cache_write_5m_tokens,
-            fact.cache_write_1h_tokens,
-            fact.web_searches,
-        )
+        numbers = (*_tokens(fact), fact.web_searches)
         request_id = None if fact.request_id is None else key_of(fact.request_id)
         seen = UsageDraft(key_of(fact.agent), fact.at, _plain(fact.model), numbers, request_id, fact.is_final)
         self._use(key_of(fact.message_id), seen)
 
     def charged(self, fact: facts.Charged) -> None:
         """Take what a request cost."""
-        numbers = (
-            fact.input_tokens,
-            fact.output_tokens,
-            fact.cache_read_tokens,
-            fact.cache_write_5m_tokens,
-            fact.cache_write_1h_tokens,
-            0,
-        )
         request_id = key_of(fact.request_id)
-        model = _plain(fact.model)
+        numbers, model = (*_tokens(fact), 0), _plain(fact.model)
         seen = UsageDraft(
             key_of(fact.agent), fact.at, model, numbers, request_id, is_final=True, cost=fact.cost_usd
         )
@@ -302,6 +287,16 @@ class Folder:
 
     def _text(self, text: str) -> str:
         return self._clean(_plain(text, _LONGEST_RAW))[:_LONGEST]
+
+
+def _tokens(fact: facts.Used | facts.Charged) -> tuple[int, int, int, int, int]:
+    return (
+        fact.input_tokens,
+        fact.output_tokens,
+        fact.cache_read_tokens,
+        fact.cache_write_5m_tokens,
+        fact.cache_write_1h_tokens,
+    )
 
 
 def most(one: Numbers, other: Numbers) -> Numbers:
