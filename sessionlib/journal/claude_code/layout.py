@@ -50,7 +50,12 @@ def classify(path: Path, projects: Path) -> TranscriptFile | None:
         folder, *between, name = path.relative_to(projects).parts
     except ValueError:
         return None
-    if folder == ".." or "memory" in between[:1]:
+    return None if folder == ".." else _classified(path, tuple(between), name)
+
+
+def _classified(path: Path, between: tuple[str, ...], name: str) -> TranscriptFile | None:
+    """Return what a file is, given the folders between that of its project and itself."""
+    if "memory" in between[:1]:
         return None
     is_meta = name.endswith(_META)
     if not is_meta and not name.endswith(_TRANSCRIPT):
@@ -93,27 +98,31 @@ def walk(projects: Path) -> Iterator[TranscriptFile]:
     """
     for folder in _entries(projects):
         if folder.is_dir(follow_symlinks=False):
-            yield from _below(Path(folder.path), projects, 0)
+            yield from _below(folder.path, ())
 
 
-def _below(folder: Path, projects: Path, depth: int) -> Iterator[TranscriptFile]:
-    folders: dict[str, Path] = {}
+def _below(folder: str, between: tuple[str, ...]) -> Iterator[TranscriptFile]:
+    folders: dict[str, str] = {}
     for entry in _entries(folder):
-        path = Path(entry.path)
+        name = entry.name
         if entry.is_dir(follow_symlinks=False):
-            folders[entry.name] = path
-        elif entry.is_file(follow_symlinks=False) and (found := classify(path, projects)) is not None:
+            folders[name] = entry.path
+        elif name.endswith((_TRANSCRIPT, _META)) and entry.is_file(follow_symlinks=False):
+            found = _classified(Path(entry.path), between, name)
+            if found is None:
+                continue
             yield found
             # Right after the conversation's own file: agents are then known to belong to something.
-            own = folders.pop(found.path.stem, None)
+            stem = name.removesuffix(_TRANSCRIPT)
+            own = folders.pop(stem, None)
             if own is not None:
-                yield from _below(own, projects, depth + 1)
-    if depth < _DEEPEST:
-        for path in folders.values():
-            yield from _below(path, projects, depth + 1)
+                yield from _below(own, (*between, stem))
+    if len(between) < _DEEPEST:
+        for name, path in folders.items():
+            yield from _below(path, (*between, name))
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
+def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: entry.name)
