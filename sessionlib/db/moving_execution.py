@@ -1,13 +1,25 @@
 """Carry what agents did in one project over to another; a part of a merge, see `moving`."""
 
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Table, Text, case, cast, delete, func, literal, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Table,
+    Text,
+    case,
+    cast,
+    delete,
+    func,
+    literal,
+    select,
+    update,
+)
 
 from sessionlib.db import tables, usage
+from sessionlib.db.execution_rows import UsageRow
 from sessionlib.db.moving import copy_chosen
 from sessionlib.db.types import Guid
 
@@ -37,13 +49,10 @@ def copy_execution(connection: Connection, source: UUID, target: UUID, moved: Ma
         moved: The workspaces' ids in the source, and those in the target.
     """
     shared = _shared_usage(connection, source, target)
-    earlier = [row.message for row in shared if (row.at, row.of) < (row.other_at, row.other_of)]
-    for client, message_id in earlier:
-        connection.execute(
-            delete(_USAGE).where(
-                _USAGE.c.project_id == target, _USAGE.c.client == client, _USAGE.c.message_id == message_id
-            )
-        )
+    for one, other in shared:
+        # The target's record goes where the source has the earlier one, which is copied then.
+        if (one.at, one.conversation_id) < (other.at, other.conversation_id):
+            connection.execute(delete(_USAGE).where(*_is(target, one)))
     for table in CARRIED:
         names = [column.name for column in table.columns]
         picked = [_picked(table, name, source, target, moved) for name in names]
@@ -51,42 +60,47 @@ def copy_execution(connection: Connection, source: UUID, target: UUID, moved: Ma
         if table is tables.conversation_links:
             chosen = chosen.where(_session(table.c.session_id, source, target).is_not(None))
         copy_chosen(connection, table, names, chosen)
-    usage.recount(connection, target, {agent for row in shared for agent in row.agents})
+    for one, other in shared:
+        connection.execute(update(_USAGE).where(*_is(target, one)).values(_joined(one, other)))
+    usage.recount(connection, target, {row.agent_id for pair in shared for row in pair})
 
 
-class _Shared(NamedTuple):
-    """A response that both projects hold, each in a conversation and by an agent of its own."""
-
-    message: tuple[str, str]
-    at: datetime
-    of: UUID
-    other_at: datetime
-    other_of: UUID
-    agents: tuple[UUID, UUID]
-
-
-def _shared_usage(connection: Connection, source: UUID, target: UUID) -> list[_Shared]:
+def _shared_usage(connection: Connection, source: UUID, target: UUID) -> list[tuple[UsageRow, UsageRow]]:
     """Return the responses of which both hold a copy; only the earliest conversation's stays."""
-    one, other = _USAGE.alias("one").c, _USAGE.alias("other").c
-    wanted = select(
-        one.client,
-        one.message_id,
-        one.at,
-        one.conversation_id,
-        other.at,
-        other.conversation_id,
-        one.agent_id,
-        other.agent_id,
-    ).where(
-        one.project_id == source,
-        other.project_id == target,
-        other.client == one.client,
-        other.message_id == one.message_id,
+    one, other = _USAGE.alias("one"), _USAGE.alias("other")
+    wanted = select(*one.c, *other.c).where(
+        one.c.project_id == source,
+        other.c.project_id == target,
+        other.c.client == one.c.client,
+        other.c.message_id == one.c.message_id,
     )
-    return [
-        _Shared((row[0], row[1]), row[2], row[3], row[4], row[5], (row[6], row[7]))
-        for row in connection.execute(wanted)
-    ]
+    width = len(one.c)
+    return [(UsageRow(*row[:width]), UsageRow(*row[width:])) for row in connection.execute(wanted)]
+
+
+def _is(project_id: UUID, row: UsageRow) -> tuple[ColumnElement[bool], ...]:
+    return (
+        _USAGE.c.project_id == project_id,
+        _USAGE.c.client == row.client,
+        _USAGE.c.message_id == row.message_id,
+    )
+
+
+def _joined(one: UsageRow, other: UsageRow) -> dict[str, Any]:
+    """Return what two copies of a response say together: the greatest numbers, and a cost that was told.
+
+    A price by the table is that of the record that stays, until prices are looked at again.
+    """
+    counted = ("input_tokens", "output_tokens", "cache_read_tokens")
+    written = ("cache_write_5m_tokens", "cache_write_1h_tokens", "web_searches")
+    values: dict[str, Any] = {
+        name: max(getattr(one, name), getattr(other, name)) for name in (*counted, *written, "is_final")
+    }
+    values["request_id"] = one.request_id or other.request_id
+    told = [row.cost_usd for row in (one, other) if row.cost_source == "otlp" and row.cost_usd is not None]
+    if told:
+        values |= {"cost_usd": max(told), "cost_source": "otlp", "price_version": None}
+    return values
 
 
 def _picked(table: Table, name: str, source: UUID, target: UUID, moved: Mapping[UUID, UUID]) -> Any:

@@ -1,5 +1,6 @@
 """What a client told of each request as it made it: its word on costs, whichever came first."""
 
+import errno
 import json
 import random
 import time
@@ -11,7 +12,8 @@ from typing import Any
 import pytest
 
 from sessionlib.db.engine import Database
-from sessionlib.journal.facts import MAIN, Charged, Fact, Spent, Used
+from sessionlib.journal.facts import MAIN, Charged, CopiedFrom, Fact, Spent, Used
+from sessionlib.journal.spool import Delivery
 from tests.ingesting import NOON_NS, House, differences, facts_in, put_transcripts
 from tests.shops import NOON, ONE, TWO, Shop
 
@@ -145,9 +147,71 @@ def test_telemetry_of_a_conversation_that_never_comes_is_put_aside(shop: Shop) -
     """After an hour nobody will tell any more."""
     shop.deliver(export("never"), 0, event="telemetry")
     shop.deliver(export(), 1, event="telemetry")
-    assert shop.drain() == 2
+    assert shop.drain() == 1
+    assert shop.spool.buried() == []
+    shop.deliveries.looked_everywhere()
+    shop.deliveries.look_again()
+    assert shop.drain() == 1
     assert len(shop.spool.buried()) == 1
     assert [row["cost_usd"] for row in shop.rows("usage_records")] == [Decimal("0.25")]
+
+
+def test_telemetry_that_is_old_waits_for_transcripts_to_be_read(shop: Shop) -> None:
+    """After an outage it is drained first, and what tells of its conversation is read afterwards."""
+    shop.deliver(export(TWO), 0, event="telemetry")
+    assert shop.drain() == 0
+    shop.talk(TWO).says(3)
+    shop.read()
+    shop.deliveries.looked_everywhere()
+    shop.deliveries.look_again()
+    assert shop.drain() == 1
+    assert {row["cost_source"] for row in shop.rows("usage_records")} == {"otlp", "table"}
+
+
+def test_one_delivery_that_cannot_be_read_holds_nobody_up(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bad sector is left for the next look; the others are stored, and nothing is lost."""
+    for number in (1, 2):
+        shop.deliver(export(), number, event="telemetry")
+    bad = shop.spool.names(1)[0]
+    read = shop.spool.read
+
+    def failing(name: str) -> Delivery:
+        if name == bad:
+            raise OSError(errno.EIO, "Input/output error")
+        return read(name)
+
+    monkeypatch.setattr(shop.spool, "read", failing)
+    assert shop.drain() == 1
+    monkeypatch.undo()
+    shop.deliveries.look_again()
+    assert shop.drain() == 1
+    assert shop.spool.names(9) == []
+
+
+def _spent(cost: str) -> Told:
+    return ONE, Spent(MODEL, NOON + timedelta(minutes=9), Decimal(cost), 0, 20, 0, 0)
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_request_that_another_conversation_answers_leaves_its_ledger(shop: Shop, is_first: bool) -> None:
+    """Of a fork both hold the response: the ledger of the one that loses the request is balanced anew."""
+    shop.hear(shop.talk(TWO), "SessionStart", 500, source="startup")
+    parts = [[charged("req_1", "0.25"), _spent("1")], [used("req_1", conversation=TWO)]]
+    for part in parts if is_first else reversed(parts):
+        shop.take(part)
+    rest = [total for total in totals(shop) if total[0] == "client"]
+    assert [total[-1] for total in rest] == [Decimal(1)]
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_forks_ledger_counts_nothing(shop: Shop, is_first: bool) -> None:
+    """Whether it was known to be a fork when its ledger was read, or not."""
+    parts: list[Told] = [_spent("1"), (ONE, CopiedFrom(TWO))]
+    for part in parts if is_first else reversed(parts):
+        shop.take([part])
+    assert totals(shop) == []
 
 
 @pytest.mark.parametrize("seed", range(3))

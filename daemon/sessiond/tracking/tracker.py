@@ -155,10 +155,10 @@ class Tracker:
     def change(self, config: Config) -> None:
         """Work with other settings from the next turn on."""
         with self._lock:
-            if config.prices != self.config.prices:
+            prices, self.config = self.config.prices, config
+            if config.prices != prices:
                 self._ingester.use_prices(pricer(config.prices))
                 self._is_priced = False
-            self.config = config
         self._wake.set()
 
     def database_replaced(self) -> None:
@@ -330,6 +330,8 @@ class Tracker:
                 self._drain()
                 if self._stopping.is_set():
                     return
+        if self._deliveries is not None:
+            self._deliveries.looked_everywhere()
 
     def _look_at_some(self, touched: Collection[Path]) -> None:
         journals: dict[JournalFile, Adapter] = {}

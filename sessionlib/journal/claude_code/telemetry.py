@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from typing import Any
 
 import orjson
@@ -34,6 +34,10 @@ _WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 _GREATEST = 2**53
 _DEAREST = Decimal(1_000_000)
 """USD that no request costs."""
+_SMALLEST = Decimal("1e-9")
+_ROUNDED = Context(prec=60)
+_CONVERSATIONS = 100
+"""Of one post; a client sends its own, which is one or a few."""
 _AHEAD = timedelta(days=1)
 """Clocks are changed; what was told longer than this before it happened has no time that could be used."""
 
@@ -45,7 +49,7 @@ def exported(content: bytes) -> Iterator[tuple[str, bytes]]:
     """Yield an event name and a delivery's body for each conversation that a post tells requests of.
 
     Raises:
-        BadPayloadError: It is no OTLP logs export as JSON.
+        BadPayloadError: It is no OTLP logs export as JSON, or no client's of ours: of too many conversations.
     """
     found: dict[tuple[str, str | None], list[Request]] = defaultdict(list)
     for version, record in _records(_export(content)):
@@ -53,6 +57,8 @@ def exported(content: bytes) -> Iterator[tuple[str, bytes]]:
         native_id = _word(request, "session.id")
         if native_id is not None:
             found[native_id, version].append(request)
+    if len(found) > _CONVERSATIONS:
+        raise BadPayloadError(f"it tells of more than {_CONVERSATIONS} conversations")
     for (native_id, version), requests in found.items():
         yield EVENT, orjson.dumps({"session_id": native_id, "version": version, "requests": requests})
 
@@ -192,6 +198,8 @@ def _cost(request: Request) -> Decimal:
             cost = Decimal(str(given))
         except InvalidOperation as error:
             raise ValueError("no cost") from error
+    if cost.is_finite():
+        cost = cost.quantize(_SMALLEST, context=_ROUNDED)
     if not cost.is_finite() or not 0 <= cost < _DEAREST:
         raise ValueError("no cost")
     return cost

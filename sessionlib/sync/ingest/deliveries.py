@@ -26,6 +26,8 @@ _LISTED = 20_000
 _EARLY_FOR = timedelta(hours=1)
 """How long a delivery waits that tells of a conversation of which nothing is known: telemetry of one may come
 before the first line of its transcript."""
+_EVERYBODYS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""What is no fault of one file, and passes."""
 _NO_FILE = frozenset({errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV, errno.EACCES, errno.EPERM})
 
 
@@ -72,10 +74,15 @@ class Deliveries:
         self._bodies = bodies
         self._listed: list[str] = []
         self._early: set[str] = set()
+        self._waited: set[str] = set()
 
     def look_again(self) -> None:
         """Let the next call of `drain` try again what came before anything of its conversation was known."""
         self._early.clear()
+
+    def looked_everywhere(self) -> None:
+        """Note that all journals have been read by now: what is still early may never be placed."""
+        self._waited = set(self._early)
 
     def drain(self, most: int = MOST) -> Drained:
         """Store the oldest deliveries and remove them; blocks for the database.
@@ -115,8 +122,11 @@ class Deliveries:
             except FileNotFoundError:
                 continue
             except OSError as error:
+                if error.errno in _EVERYBODYS:
+                    raise
                 if error.errno not in _NO_FILE:
-                    raise  # another time: no descriptors left, a disk that fails
+                    self._leave(name, error)
+                    continue
                 self._bury(name, error.strerror or str(error))
                 unreadable += 1
                 continue
@@ -168,7 +178,7 @@ class Deliveries:
         for name, delivery, key in good:
             if key not in done.unplaced:
                 self._spool.done(name)
-            elif utc_now() - delivery.at < _EARLY_FOR:
+            elif name not in self._waited or utc_now() - delivery.at < _EARLY_FOR:
                 self._early.add(name)
             else:
                 self._bury(name, "nothing else was heard of its conversation")
@@ -189,6 +199,14 @@ class Deliveries:
             raise BadPayloadError(f"there is no client {delivery.client!r}")
         native_id, found = adapter.delivered(delivery, bodies=self._bodies > 0)
         return native_id, list(found)
+
+    def _leave(self, name: str, error: OSError) -> None:
+        """Leave a delivery that cannot be read for the next look; the others do not wait for it."""
+        logger.warning(
+            "delivery cannot be read",
+            extra={"event": "spool.unreadable", "fields": {"name": name, "error": error.strerror}},
+        )
+        self._early.add(name)
 
     def _bury(self, name: str, why: str) -> None:
         logger.warning(

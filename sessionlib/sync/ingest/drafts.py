@@ -36,6 +36,8 @@ _LONGEST_RAW = 4000
 _LONGEST_PATH = 4096
 _MARGIN = 4096
 _LONGEST_KEY = 300
+_MOST_TOKENS = 10**9
+"""Of one kind in one response: a thousand times what any model takes, and sums of it stay within 64 bits."""
 
 Clean = Callable[[str], str]
 """Takes secrets out of a text."""
@@ -291,11 +293,11 @@ class Folder:
 
 def _tokens(fact: facts.Used | facts.Charged) -> tuple[int, int, int, int, int]:
     return (
-        fact.input_tokens,
-        fact.output_tokens,
-        fact.cache_read_tokens,
-        fact.cache_write_5m_tokens,
-        fact.cache_write_1h_tokens,
+        min(fact.input_tokens, _MOST_TOKENS),
+        min(fact.output_tokens, _MOST_TOKENS),
+        min(fact.cache_read_tokens, _MOST_TOKENS),
+        min(fact.cache_write_5m_tokens, _MOST_TOKENS),
+        min(fact.cache_write_1h_tokens, _MOST_TOKENS),
     )
 
 

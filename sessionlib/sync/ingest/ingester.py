@@ -74,6 +74,7 @@ class Ingester:
         self._started_in = started_in
         self._placed: dict[Key, None] = {}
         self._looked: dict[Key, float] = {}
+        self._looking: dict[Key, float] = {}
         self._is_registered = self._is_warm = False
 
     def store(
@@ -117,6 +118,7 @@ class Ingester:
     ) -> Ingested | None:
         """Store drafts; None, and nothing stored, if conversations are gone that were there before."""
         homes = self._homes(wanted)
+        self._looking.clear()
         with self._database.write() as connection:
             if not self._is_registered:
                 hosts.ensure(connection, self._host.host_id, self._host.name)
@@ -134,6 +136,7 @@ class Ingester:
                 self._batch(connection, project_id, known, homes).store(group)
             execution.put_cursors(connection, cursors)
         self._is_registered = True
+        self._note_looked()
         self._keep(wanted.keys() - unplaced)
         return Ingested(len(wanted) - len(unplaced), unplaced)
 
@@ -196,6 +199,7 @@ class Ingester:
         """
         if not conversation_ids:
             return 0
+        self._looking.clear()
         with self._database.write() as connection:
             execution.lock_projects(connection, [project_id])
             rows = list(execution.conversations_by_id(connection, project_id, conversation_ids).values())
@@ -218,14 +222,18 @@ class Ingester:
         return Batch(connection, project_id, self._host.host_id, known, homes, self._price, self._is_due)
 
     def _is_due(self, key: Key) -> bool:
-        """Tell, and note, whether a conversation's links are to be found anew, whatever else is known."""
+        """Tell whether a conversation's links are to be found anew, whatever else is known."""
         now = time.monotonic()
         if now - self._looked.get(key, float("-inf")) < _LINKS_HOLD:
             return False
-        self._looked[key] = now
+        self._looking[key] = now
+        return True
+
+    def _note_looked(self) -> None:
+        """Note, after the commit, whose links were found."""
+        self._looked |= self._looking
         while len(self._looked) > _KNOWN:
             del self._looked[next(iter(self._looked))]
-        return True
 
     def _homes(self, wanted: Mapping[Key, Draft]) -> dict[Key, Belonging]:
         """Decide where the conversations belong that nobody has stored yet; in transactions of their own."""

@@ -264,17 +264,23 @@ def usage(owner: Owner, client: str, message_id: str, seen: UsageDraft, known: U
 def charged(response: UsageRow, request: UsageRow) -> UsageRow:
     """Return a response with what the client told of its request, which is not needed any more then."""
     numbers = most(numbers_of(response), numbers_of(request))
+    told = response.cost_usd if response.cost_source == OTLP else None
     return response._replace(
-        at=min(response.at, request.at),
         input_tokens=numbers[0],
         output_tokens=numbers[1],
         cache_read_tokens=numbers[2],
         cache_write_5m_tokens=numbers[3],
         cache_write_1h_tokens=numbers[4],
-        cost_usd=request.cost_usd,
+        cost_usd=greatest(told, request.cost_usd),
         cost_source=OTLP,
         price_version=None,
     )
+
+
+def is_priced_alike(one: UsageRow, other: UsageRow) -> bool:
+    """Tell whether two records have the same price, whatever the prices are."""
+    same_model = (one.model, one.at) == (other.model, other.at)
+    return same_model and numbers_of(one) == numbers_of(other)
 
 
 def sample(draft: Draft, message_id: str, seen: UsageDraft) -> UsageRow:

@@ -48,6 +48,7 @@ class Spending:
     others: set[UUID] = field(default_factory=set)
     _before: dict[Key, UsageRow] = field(default_factory=dict)
     _after: dict[Key, UsageRow] = field(default_factory=dict)
+    _native_ids: dict[UUID, str] = field(default_factory=dict)
 
     def store(self, owners: Sequence[tuple[Draft, Owner]], stored: Stored) -> None:
         """Write records, ledgers and totals."""
@@ -80,7 +81,7 @@ class Spending:
 
     def _counted(self, row: UsageRow, known: UsageRow | None) -> UsageRow:
         """Return a record with its price, and with what it is counted to."""
-        same = known is not None and rowing.numbers_of(known) == rowing.numbers_of(row)
+        same = known is not None and rowing.is_priced_alike(known, row)
         if row.cost_source == OTLP:
             pass  # nobody knows better
         elif known is not None and same and known.cost_usd is not None:
@@ -96,11 +97,20 @@ class Spending:
             return row._replace(
                 session_id=known.session_id, phase=known.phase, checkpoint_number=known.checkpoint_number
             )
-        agent = self.agents.get(row.agent_id)
-        counted = made.at(row.at, MAIN if agent is None else agent.native_id)
+        counted = made.at(row.at, self._native_id_of(row.agent_id))
         return row._replace(
             session_id=counted.session_id, phase=counted.phase, checkpoint_number=counted.checkpoint
         )
+
+    def _native_id_of(self, agent_id: UUID) -> str:
+        """Return an agent's native id, also of one that the batch says nothing of."""
+        known = self.agents.get(agent_id)
+        if known is not None:
+            return known.native_id
+        if agent_id not in self._native_ids:
+            found = execution.agents_by_id(self.connection, self.project_id, [agent_id])
+            self._native_ids[agent_id] = found[0].native_id if found else MAIN
+        return self._native_ids[agent_id]
 
     # --- requests that the client was told the cost of --------------------------------------------------
 
@@ -136,7 +146,7 @@ class Spending:
                 continue
             if _is_request(key):
                 responses[row.client].add(row.request_id)
-            elif row.cost_source != OTLP and (known is None or known.request_id is None):
+            elif known is None or known.request_id != row.request_id:
                 requests[row.client].add(REQUEST + row.request_id)
         found = usage.among(self.connection, self.project_id, "message_id", requests)
         found += usage.among(self.connection, self.project_id, "request_id", responses)
@@ -150,6 +160,7 @@ class Spending:
         differences = totals.Differences()
         for key in gone:
             differences.remove(self._before[key])
+            self.others.add(self._before[key].conversation_id)
         for row in changed:
             known = self._before.get((row.client, row.message_id))
             if known is not None:
@@ -192,11 +203,13 @@ class Spending:
         """Write what clients say that they spent beyond their responses."""
         for conversation_id, ledger in ledgers.items():
             row = self.rows[conversation_id]
-            if row.forked_from is not None:
-                continue  # its ledger began with what the other one had cost
             made = usage.totals_of(self.connection, self.project_id, conversation_id)
             main = rowing.agent_id_of(conversation_id, MAIN)
-            rest = totals.beyond(row, main, ledger, made, self.attributions[conversation_id])
+            # The ledger of a fork began with what the other one had cost, which says nothing.
+            is_own = row.forked_from is None
+            rest = totals.beyond(
+                row, main, ledger if is_own else [], made, self.attributions[conversation_id]
+            )
             usage.put_totals(self.connection, self.project_id, [main], rest, "client")
 
 

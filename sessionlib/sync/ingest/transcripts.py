@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sessionlib.db import execution
@@ -209,16 +209,23 @@ class Transcripts:
         drafts = hearing.drafts(hearing.pieces(work.portion.lines))
         row = self._row(path, work, hearing)
         before = {path: work.known}
+        # What the small file says of a conversation that nobody knows yet must be read again: that it was
+        # read is noted when it is known to be stored.
+        is_news = BESIDE in row.state and (
+            work.known is None or work.known.state.get(BESIDE) != row.state[BESIDE]
+        )
+        first = row._replace(state=_without(row.state, BESIDE)) if is_news else row
+        if work.known is not None and work.known._replace(read_at=first.read_at) == first:
+            first = work.known
         try:
-            done = self._stored(drafts, row, before)
+            done = self._stored(drafts, first, before)
         except RowRejectedError:
-            row = self._store_without_refused(work, row, before)
+            first = self._store_without_refused(work, first, before)
         else:
-            if done.unplaced and BESIDE in row.state:
-                # What the small file said of a conversation that nobody knows yet must be read again.
-                row = row._replace(state={name: one for name, one in row.state.items() if name != BESIDE})
+            if is_news and not done.unplaced:
                 self._ingester.store([], [row])
-        self._cursors[path] = row
+                first = row
+        self._cursors[path] = first
 
     def _row(self, path: str, work: _Work, hearing: Hearing) -> CursorRow:
         portion = work.portion
@@ -245,12 +252,14 @@ class Transcripts:
     def _stored(
         self, drafts: Sequence[Draft], row: CursorRow, before: Mapping[str, CursorRow | None]
     ) -> Ingested:
+        # One that is as it was is not written again: a look that finds nothing wakes nobody.
+        cursors = [] if row == before[row.path] else [row]
         try:
-            return self._ingester.store(drafts, [row], before=before)
+            return self._ingester.store(drafts, cursors, before=before)
         except RowRejectedError:
             # Perhaps its project was merged into another one meanwhile.
             self._ingester.forget()
-            return self._ingester.store(drafts, [row], before=before)
+            return self._ingester.store(drafts, cursors, before=before)
 
     def _store_without_refused(
         self, work: _Work, row: CursorRow, before: Mapping[str, CursorRow | None]
@@ -301,6 +310,10 @@ class Transcripts:
                 continue
             good += some
         return good, refused, last
+
+
+def _without(state: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in state.items() if key != name}
 
 
 def _cursor_of(row: CursorRow | None) -> Cursor | None:
