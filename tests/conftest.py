@@ -71,6 +71,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 def sqlite_url(tmp_path: Path, sqlite_template: bytes) -> str:
     """The URL of a fresh SQLite database with the newest schema."""
     path = tmp_path / "mirror.db"
+    path.touch(0o600)  # as a daemon makes it
     path.write_bytes(sqlite_template)
     return f"sqlite:///{path}"
 

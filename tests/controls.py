@@ -174,6 +174,12 @@ class PlayedDaemon:
         self.added.append(path)
         return {"slug": path.name, "path": str(path)}
 
+    def canary(self) -> dict[str, Any] | None:
+        """Say that it was heard."""
+        if self.error is not None:
+            raise self.error
+        return {"arrived": True, "after_s": 0.001, "mode": "events", "reason": None}
+
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Open a transaction of the test's database; without one it is down."""

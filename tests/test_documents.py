@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -130,7 +131,7 @@ def test_example_names_the_variables() -> None:
 EVENT_KINDS = (
     *("channel", "config", "control", "db", "debounce", "discover", "feed", "import", "log", "project"),
     *("python", "reconcile", "rescan", "session", "sessiond", "signal", "status", "sync", "thread", "watch"),
-    *("identity", "journal", "spool", "tracking", "workspace"),
+    *("identity", "ingest", "journal", "readahead", "spool", "tracking", "workspace"),
 )
 _PARTS = ("changes", "channel", "control", "debounce", "feed", "lock", "logs", "rescans", "rounds", "signals")
 LOGGERS = {f"sessiond.{part}" for part in (*_PARTS, "tracking", "watch")}
@@ -164,9 +165,72 @@ def test_every_log_event_is_documented() -> None:
     assert told - NOT_EVENTS == used - NOT_EVENTS
 
 
+def test_every_log_event_says_what_to_do() -> None:
+    """No row of the table of events leaves an operator alone, and the operator's page leads there."""
+    page = (HOUSE / "daemon" / "README.md").read_text().split("## Log events", 1)[1].split("\n## ")[0]
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    assert len(rows) > 50
+    for row in rows:
+        cells = [cell.strip() for cell in row.strip("|").split(" | ")]
+        assert len(cells) == 4, row
+        assert all(cells), row
+    operations = (HOUSE / "docs" / "operations.md").read_text()
+    assert "../daemon/README.md#log-events" in operations.split("\n## Log\n", 1)[1].split("\n## ")[0]
+
+
 def test_every_route_is_documented() -> None:
     """Each route and method of the control server stands in the operator's page, and no other."""
     page = (HOUSE / "docs" / "operations.md").read_text().split("## Control routes", 1)[1].split("\n## ")[0]
     told = set(re.findall(r"`(GET|POST) (/[a-z0-9/]+(?:SESSION|NAME)?)", page))
     served = {(method, route.name) for route in ROUTES for method in route.methods}
     assert told == served
+
+
+def test_the_security_page_names_tests_that_are_there() -> None:
+    """Each point has a test, in a file that exists and has a function of that name."""
+    page = (HOUSE / "docs" / "security.md").read_text().split("## Run-time dependencies", 1)[0]
+    rows = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith("| point")]
+    assert len(rows) > 30
+    for row in rows:
+        named = re.findall(r"`(tests/[a-z_/]+\.py)(?:::(test_\w+))?`", row.strip("|").split(" | ")[-1])
+        assert named, row
+        for file, function in named:
+            text = (HOUSE / file).read_text()
+            assert not function or f"def {function}(" in text, f"{file}::{function}"
+
+
+def test_the_security_page_names_every_dependency() -> None:
+    """The table holds the run-time dependencies of the package and no other, each at the version in use."""
+    project = tomllib.loads((HOUSE / "pyproject.toml").read_text())["project"]
+    wanted = {re.split(r"[\[><=;]", one)[0] for one in project["dependencies"]}
+    page = (HOUSE / "docs" / "security.md").read_text().split("## Run-time dependencies", 1)[1]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split(" | ")] for line in page.splitlines() if "|" in line
+    ]
+    told = {row[0]: row[1] for row in rows[2:]}
+    assert told.keys() == wanted
+    for name, told_version in told.items():
+        minimum = next(one for one in project["dependencies"] if re.match(rf"{name}\W", one))
+        (least,) = re.findall(r">=([\d.]+)", minimum)
+        numbers = [[int(part) for part in text.split(".")] for text in (told_version, least)]
+        assert numbers[0] >= numbers[1], f"{name} {told_version} is older than {least}"
+    brought = page.split("They bring with them:", 1)[1]
+    for name in _brought(wanted) - wanted:
+        assert re.search(rf"\b{re.escape(name)}\b", brought), name
+
+
+def _brought(names: set[str]) -> set[str]:
+    """Return all that the installed packages need, themselves included."""
+    found: set[str] = set()
+    ahead = {*names, "psycopg-binary"}
+    while ahead:
+        name = ahead.pop()
+        found.add(name)
+        try:
+            needs = distribution(name).requires or []
+        except PackageNotFoundError:
+            found.discard(name)
+            continue
+        plain = {re.split(r"[^A-Za-z0-9_.-]", one)[0] for one in needs if "extra ==" not in one}
+        ahead |= {re.sub(r"[-_.]+", "-", one).lower() for one in plain} - found
+    return found

@@ -249,6 +249,8 @@ class Board:
                 watches=root.watches,
                 sessions_roots=root.sessions_roots,
                 degraded=root.degraded,
+                folders=root.folders,
+                filesystem=root.filesystem,
             )
             for root in self._watcher.status()
         )

@@ -163,6 +163,15 @@ class Operations:
         parts.rounds.request(EVERYTHING, "project added")
         return workspace.model_dump(mode="json") | {"path": stored_name(str(path.resolve()))}
 
+    def canary(self) -> dict[str, Any] | None:
+        """Let a file in the state folder be seen by the watcher; blocks for some seconds at most.
+
+        Raises:
+            DatabaseError: The daemon still waits for its database, and watches nothing yet.
+        """
+        song = self._open().canary.sing()
+        return None if song is None else song._asdict()
+
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Open a transaction for reading.
@@ -237,6 +246,8 @@ class Operations:
             overflows=parts.watcher.overflows,
             events=parts.watcher.events,
             hints=parts.watcher.hints,
+            watches=parts.watcher.watches,
+            watch_descriptor=parts.watcher.descriptor,
             owed=board.owed(),
             roots=board.roots(),
             workspaces=board.workspaces(parts.name_of),

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from sessiond.agenda import EVERYTHING
 from sessiond.board import Board, Limits, shown
+from sessiond.canary import Canary
 from sessiond.changes import Changes
 from sessiond.channel import Channel
 from sessiond.debounce import Debouncer
@@ -74,6 +75,7 @@ class Parts:
             poll_interval=watch.poll_interval,
             force_polling=watch.force_polling,
         )
+        self.canary = Canary(self.watcher, config.state_dir)
         self._discovery = Discovery(
             runtime.registrar, self.watcher, runtime.finder, lambda: self.config.watch.roots
         )
@@ -227,6 +229,8 @@ class Parts:
 
     def _hear(self, hint: Hint) -> None:
         """Take a hint from the watcher; only queues."""
+        if self.canary.hears(hint):
+            return
         if isinstance(hint, SessionTouched):
             self.debouncer.touch(hint.session_dir)
         elif isinstance(hint, RootTouched):

@@ -120,7 +120,10 @@ def _roots(tree: "Mapping[str, Any]") -> "Iterator[str]":
     for root in _first(roots):
         why = f", because {root['reason']}" if root.get("reason") else ""
         degraded = ", degraded" if root.get("degraded") else ""
-        places = f"{words(_count(root, 'sessions_roots'), 'sessions folder')}, {root.get('watches')} watches"
+        unwatched = _count(root, "folders") > _count(root, "watches")
+        of = f" of {root['folders']}" if unwatched else ""
+        held = f"{root.get('watches')}{of} watches"
+        places = f"{words(_count(root, 'sessions_roots'), 'sessions folder')}, {held}"
         yield f"  {root.get('path')}  by {root.get('mode')}{degraded}{why} ({places})"
     yield from _rest(roots)
 

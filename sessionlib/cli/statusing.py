@@ -49,9 +49,10 @@ class Report:
         headline: One sentence.
         hint: What to do, if there is something to do.
         age: For people, how old the tree is when it is not the daemon's answer of this moment.
+        answered: The tree is the daemon's answer of this moment.
     """
 
-    __slots__ = ("age", "code", "headline", "hint", "tree")
+    __slots__ = ("age", "answered", "code", "headline", "hint", "tree")
 
     def __init__(
         self, tree: "dict[str, Any]", code: int, headline: str, hint: str = "", age: str = ""
@@ -61,6 +62,7 @@ class Report:
         self.headline = headline
         self.hint = hint
         self.age = age
+        self.answered = False
 
 
 def run(options: "Options") -> int:
@@ -113,9 +115,10 @@ def _text(path: object) -> str | None:
 
 def _answered(tree: "dict[str, Any]") -> Report:
     tree["running"] = True
-    if tree.get("stale") is False and not unwell(tree):
-        return Report(tree, FRESH, headline_of(tree))
-    return Report(tree, STALE, headline_of(tree))
+    is_fresh = tree.get("stale") is False and not unwell(tree)
+    report = Report(tree, FRESH if is_fresh else STALE, headline_of(tree))
+    report.answered = True
+    return report
 
 
 def _mute(place: finding.Place, error: Unanswered) -> Report:

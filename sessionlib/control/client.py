@@ -124,6 +124,13 @@ class ControlClient:
         """Let the daemon read its configuration again; return what was applied and what needs a restart."""
         return self._post("/reload", {}, max(self.timeout, _SLOW))
 
+    def canary(self) -> dict[str, Any]:
+        """Have the daemon's watcher hear of a file in the state folder.
+
+        Return `arrived`, `after_s` (seconds), `mode` (events, polling, mixed), `reason`; no row comes of it.
+        """
+        return self._post("/canary", {}, max(self.timeout, _SLOW))
+
     def sessions(self, **filters: Any) -> dict[str, Any]:
         """Return sessions; the filters are those of ``sessionctl sessions``, and max_age in seconds."""
         return self._read("/sessions", filters)

@@ -50,7 +50,10 @@ class OwedFolder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RootState:
-    """How a watched folder is being watched: `mode` is events, polling or mixed, `reason` why not events."""
+    """How a watched folder is being watched: `mode` is events, polling or mixed, `reason` why not events.
+
+    Of `folders` folders `watches` have a kernel watch; `filesystem` is None where its type is not known.
+    """
 
     path: str
     mode: str
@@ -58,6 +61,8 @@ class RootState:
     watches: int
     sessions_roots: int
     degraded: bool
+    folders: int = 0
+    filesystem: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +151,8 @@ class Status:
         overflows: How often events were lost since the start.
         events: File events read since the start; our own reading and writing raises none.
         hints: Folders that those, and looks where there are no events, said to look at.
+        watches: Kernel watches that stand, all watched folders together.
+        watch_descriptor: Which of the process's descriptors holds them; None without events.
         subscribers: Listeners to the change feed.
         changes: Changes published on the feed since the start.
         log_lost: Log lines that could not be written since the start.
@@ -180,6 +187,8 @@ class Status:
     parts: tuple[PartState, ...] = ()
     events: int = 0
     hints: int = 0
+    watches: int = 0
+    watch_descriptor: int | None = None
     log_lost: int = 0
     log_error: str | None = None
     tracking: TrackingState | None = None

@@ -22,7 +22,7 @@ ROOT = "agents/sessions"
 PASSWORD = "canary-pass/word+1%&"
 TOKEN = "canary-token-0123456789abcdef"
 CONTENT = "canary-content-4f16092"
-TRACES = ("canary", "cana%72y", "pass%2Fword", "pass/word", "0123456789abcdef", "4f16092")
+TRACES = ("canary-", "cana%72y", "pass%2Fword", "pass/word", "0123456789abcdef", "4f16092")
 """What would give one of them away, also in part or in another spelling."""
 
 
@@ -70,8 +70,9 @@ class Keeper:
         """Keep all that it says about itself now."""
         for target in ("/status", "/metrics", "/healthz", "/freshness"):
             self.ask("GET", target)
-        done = sessionctl(self.daemon.environment, "status")
-        self.heard.append(done.stdout + done.stderr)
+        for words in (["status"], ["doctor", "--json"]):
+            done = sessionctl(self.daemon.environment, *words, cwd=self.home)
+            self.heard.append(done.stdout + done.stderr)
 
     def everything(self) -> dict[str, str]:
         """Return all that was said, by where."""

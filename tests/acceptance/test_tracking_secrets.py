@@ -100,7 +100,7 @@ def test_planted_secrets_are_found_nowhere(
         wait_until(lambda: not list(house.spool.inbox.iterdir()), "an empty spool", 40)  # type: ignore[attr-defined]
         answers = [
             sessionctl(environ, *words)
-            for words in (["status"], ["query", "findings"], ["projects"], ["sessions"])
+            for words in (["status"], ["query", "findings"], ["projects"], ["sessions"], ["doctor", "--json"])
         ]
     finally:
         daemon.stop()

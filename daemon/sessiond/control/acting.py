@@ -1,4 +1,4 @@
-"""POST /rescan, /projects, /reload: what a person or a UI asks the daemon to do."""
+"""POST /rescan, /projects, /reload, /canary: what a person or a UI asks the daemon to do."""
 
 import os
 from collections.abc import Sequence
@@ -89,6 +89,18 @@ async def reload(call: Call) -> web.StreamResponse:
         call.desk.backend.reload(), _RELOAD_TIMEOUT, late, "it goes on; GET /status tells how it went"
     )
     return json_answer(encode(applied))
+
+
+async def canary(call: Call) -> web.StreamResponse:
+    """Have the watcher hear of a file of our own; answer whether it did, and how long that took."""
+    asking.parameters(call.request, {})
+    await asking.body(call.request, {}, call.desk.request_timeout)
+    song = await call.desk.work(
+        call.desk.backend.canary, late="the watcher has not been set up in {most:g} s"
+    )
+    if song is None:
+        raise RequestError(409, "a canary is on its way for somebody else", hint="ask again in a moment")
+    return json_answer(encode(song))
 
 
 def absolute(path: str) -> Path:

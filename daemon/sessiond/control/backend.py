@@ -81,6 +81,17 @@ class Backend(Protocol):
         """
         ...
 
+    def canary(self) -> dict[str, Any] | None:
+        """Write a file where only the daemon writes, and tell whether and when the watcher heard of it.
+
+        Returns JSON values: `arrived`, `after_s`, `mode` (events, polling or mixed) and `reason`; None while
+        another request does the same. Blocks for some seconds at most; no row comes of it.
+
+        Raises:
+            DatabaseError: Nothing is watched yet, because the database does not answer.
+        """
+        ...
+
     def reading(self) -> "AbstractContextManager[Connection]":
         """Open a transaction for reading.
 

@@ -86,6 +86,13 @@ class _Snapshot(Collector):
             [((root.path, root.mode), root.watches) for root in status.roots],
         )
         yield _gauges(
+            "root_folders",
+            "Folders below a watched folder that should have a kernel watch, or are polled instead.",
+            ("root",),
+            [((root.path,), root.folders) for root in status.roots],
+        )
+        yield _gauge("watches", "Kernel watches that stand, all watched folders together.", status.watches)
+        yield _gauges(
             "root_degraded",
             "1 while events of a watched folder may have been lost and not made good yet.",
             ("root",),
@@ -101,6 +108,10 @@ class _Snapshot(Collector):
     def _process(self) -> Iterator[Metric]:
         status = self._status
         yield _gauge("database_up", "1 while the database answers.", status.database.up)
+        down = status.database.down_s or 0.0
+        yield _gauge(
+            "database_down_seconds", "How long the database has not answered; 0 while it does.", down
+        )
         yield _gauges(
             "part_stuck",
             "1 when a part of the process has work and has made no progress for too long, or has ended.",

@@ -89,6 +89,7 @@ ROUTES = (
     Route("/rescan", {"POST": acting.rescan}),
     Route("/projects", {"GET": _reading("projects"), "POST": acting.add_project}),
     Route("/reload", {"POST": acting.reload}),
+    Route("/canary", {"POST": acting.canary}),
     Route("/sessions", {"GET": _reading("sessions")}),
     Route("/sessions", {"GET": _reading("session")}, rest="SESSION"),
     Route("/conversations", {"GET": _work("conversations")}),

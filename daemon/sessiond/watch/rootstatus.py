@@ -18,6 +18,8 @@ class RootStatus:
         mode: `events`, `polling`, or `mixed` when some of its folders have no watch.
         reason: Why not events, in words for an operator; None with `events`.
         watches: How many folders have a watch.
+        folders: How many folders should have one, or be polled instead.
+        filesystem: The type of the file system; None when unknown.
         sessions_roots: How many sessions roots are known.
         degraded: Events were lost since the last clean pass.
     """
@@ -28,6 +30,8 @@ class RootStatus:
     watches: int
     sessions_roots: int
     degraded: bool
+    folders: int
+    filesystem: str | None
 
 
 def status_of(tree: Tree, watches: Watches) -> RootStatus:
@@ -36,7 +40,16 @@ def status_of(tree: Tree, watches: Watches) -> RootStatus:
     mode = "events"
     if reason is not None:
         mode = "mixed" if tree.watched else "polling"
-    return RootStatus(Path(tree.path), mode, reason, tree.watched, len(tree.roots), tree.degraded)
+    return RootStatus(
+        path=Path(tree.path),
+        mode=mode,
+        reason=reason,
+        watches=tree.watched,
+        sessions_roots=len(tree.roots),
+        degraded=tree.degraded,
+        folders=tree.watched + len(tree.unwatched),
+        filesystem=tree.filesystem,
+    )
 
 
 def _reason(tree: Tree, watches: Watches) -> str | None:

@@ -40,6 +40,7 @@ class Tree:
         forced: Why nothing here is to be watched whatever the file system, or None.
 
     Attributes:
+        filesystem: The type of the file system that holds the entry; None when unknown.
         roots: The sessions roots by path.
         missing: The folder of the entry is not there.
         doubt: Why the tree may not fit the disk and must be synced, or None.
@@ -54,6 +55,7 @@ class Tree:
         self.path = path
         self.under = under
         self.polled = forced
+        self.filesystem: str | None = None
         self.watched = 0
         self.unwatched: set[Folder] = set()
         self.roots: dict[str, Folder] = {}
@@ -129,7 +131,7 @@ class Tree:
         mounts = read_mounts()
         self._real_path = os.path.realpath(self.path)
         self._mounts_inside = [mount for mount in mounts if mount[0].startswith(self._real_path)]
-        fs_type = type_at(self._real_path, mounts)
+        self.filesystem = fs_type = type_at(self._real_path, mounts)
         silent = f"file system {fs_type} does not tell what others change" if is_silent(fs_type) else None
         self.polled = self._forced or silent
         armed = self._watches.arm(self._top)

@@ -24,7 +24,7 @@ from sessiond.watch.tender import Tender
 from sessiond.watch.tree import Tree
 from sessiond.watch.upkeep import Upkeep
 from sessiond.watch.watches import Watches
-from sessionlib.state.scan import FinderOptions
+from sessionlib.state.scan import DEFAULT_OPTIONS, FinderOptions
 
 __all__ = ["RootStatus", "Watcher"]
 
@@ -65,6 +65,7 @@ class Watcher:
         self._trees: set[Tree] = set()  # guarded by the lock of the watches; also those still being armed
         self._emitters: dict[str, TreeEmitter] = {}
         self._under: dict[str, bool] = {}
+        self._aside: set[str] = set()
         self._entries_lock = threading.RLock()
         self._observer = SessionObserver(
             self._watches, plant=self._plant, deliver=self._deliver, distrust=self._distrust
@@ -132,6 +133,22 @@ class Watcher:
         return self._observer.events
 
     @property
+    def watches(self) -> int:
+        """Kernel watches that stand now, all entries together."""
+        return len(self._watches)
+
+    @property
+    def descriptor(self) -> int | None:
+        """The descriptor that holds them; None where there are no events."""
+        inotify = self._watches.inotify
+        return None if inotify is None else inotify.fileno()
+
+    @property
+    def poll_interval(self) -> float:
+        """Seconds between two looks at what raises no events."""
+        return self._poll_interval
+
+    @property
     def last_event_at(self) -> datetime | None:
         """When the kernel last told anything, in UTC; None before."""
         return self._observer.last_event_at
@@ -149,6 +166,17 @@ class Watcher:
         """Watch one project; returns when the watches stand, without any hint. It may be missing, too."""
         self._add(_key(path), under=False)
 
+    def add_aside(self, path: Path) -> RootStatus:
+        """Watch a project that is none of the user's, as any other; `status` leaves it out.
+
+        Returns when the watches stand, with how it is being watched. It must not lie in another entry.
+        """
+        key = _key(path)
+        self._aside.add(key)
+        self._add(key, under=False)
+        with self._watches.lock:
+            return status_of(self._emitters[key].upkeep.tree, self._watches)
+
     def remove(self, path: Path) -> None:
         """Stop watching an entry; without effect when it is not one."""
         with self._entries_lock:
@@ -159,7 +187,10 @@ class Watcher:
             del self._under[_key(path)]
         with self._watches.lock:
             self._trees.discard(emitter.upkeep.tree)
-        _log("no longer watching %s", "watch.removed", path=_key(path))
+        if _key(path) in self._aside:
+            self._aside.discard(_key(path))
+        else:
+            _log("no longer watching %s", "watch.removed", path=_key(path))
 
     def mark_clean(self, path: Path) -> None:
         """Note that an entry was reconciled completely since its events were lost.
@@ -175,7 +206,8 @@ class Watcher:
     def status(self) -> tuple[RootStatus, ...]:
         """Return how each entry is being watched, in the order in which they were added."""
         with self._watches.lock:
-            return tuple(status_of(upkeep.tree, self._watches) for upkeep in self._upkeeps())
+            trees = [upkeep.tree for upkeep in self._upkeeps()]
+            return tuple(status_of(tree, self._watches) for tree in trees if tree.path not in self._aside)
 
     def _add(self, path: str, *, under: bool) -> None:
         with self._entries_lock:
@@ -189,6 +221,8 @@ class Watcher:
             self._emitters[path] = emitter
         with self._watches.lock:
             status = status_of(emitter.upkeep.tree, self._watches)
+        if path in self._aside:
+            return
         _log(
             "watching %s",
             "watch.added",
@@ -204,7 +238,7 @@ class Watcher:
             path,
             under=self._under[path],
             watches=self._watches,
-            options=self._options,
+            options=DEFAULT_OPTIONS if path in self._aside else self._options,
             forced=self._forced,
         )
         with self._watches.lock:

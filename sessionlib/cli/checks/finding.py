@@ -19,6 +19,7 @@ class Finding(NamedTuple):
         next: The next command or step; empty where there is nothing to do.
         number: How many there are of what it counts; None where it counts nothing.
         examples: A few of them.
+        facts: What it is drawn from, as JSON values: the very part of the daemon's status, where it has one.
     """
 
     check: str
@@ -27,6 +28,7 @@ class Finding(NamedTuple):
     next: str = ""
     number: int | None = None
     examples: tuple[str, ...] = ()
+    facts: Any = None
 
     @property
     def row(self) -> dict[str, Any]:

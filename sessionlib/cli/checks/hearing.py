@@ -13,6 +13,7 @@ from sessionlib.errors import SessionlibError
 from sessionlib.models.base import utc_now
 
 _LATELY = timedelta(days=7)
+_MORE = "sessionctl conversations tells of what they said"
 
 _TOLD_BY = {
     "worked": ("SessionStart", "UserPromptSubmit", "Stop"),
@@ -43,7 +44,7 @@ def look(patient: Patient) -> Iterator[Finding]:
     if last:
         newest = sorted(last.items(), key=lambda one: one[1], reverse=True)
         told = tuple(f"{name}: {duration((now - at).total_seconds())} ago" for name, at in newest)
-        yield Finding("hooks-heard", INFO, f"{len(last)} kinds of events in a week", "", len(last), told)
+        yield Finding("hooks-heard", INFO, f"{len(last)} kinds of events in a week", _MORE, len(last), told)
     elif "worked" in done:
         says = "no hook has told anything since it was registered, although agents have worked"
         yield Finding("hooks-heard", BAD, says, "sessionctl hooks status; start the client anew")

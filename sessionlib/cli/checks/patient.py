@@ -6,6 +6,7 @@ from pathlib import Path
 from sessionlib.cli import hooking, statusing
 from sessionlib.cli.context import Context
 from sessionlib.config import Config
+from sessionlib.control.status import Status
 from sessionlib.errors import ControlError
 from sessionlib.journal.claude_code.events import Version
 from sessionlib.journal.spool import Spool
@@ -37,6 +38,16 @@ class Patient:
     def daemon(self) -> statusing.Report:
         """What is known of the daemon."""
         return statusing.look(self.context.options)
+
+    @cached_property
+    def status(self) -> Status | None:
+        """The daemon's snapshot, the one that its report is of; None when it has not answered."""
+        if not self.daemon.answered:
+            return None
+        try:
+            return Status.from_json(self.daemon.tree)
+        except ValueError:
+            return None  # of another version
 
     @property
     def has_daemon(self) -> bool:

@@ -97,7 +97,7 @@ def _silent_hooks(connection: Connection, moment: Moment) -> Defect:
 
 def _of_spool(spool: Spool) -> Iterator[Finding]:
     names = spool.buried()
-    examples = tuple(f"{name}: {_fault(spool, name)}" for name in names[-MOST:])
+    examples = tuple(f"{name}: {fault_of(spool, name)}" for name in names[-MOST:])
     yield _finding(
         "buried-deliveries",
         "deliveries of hooks could not be used, and were put aside",
@@ -112,7 +112,7 @@ def _of_spool(spool: Spool) -> Iterator[Finding]:
     )
 
 
-def _fault(spool: Spool, name: str) -> str:
+def fault_of(spool: Spool, name: str) -> str:
     """Return why a delivery could not be used, as far as that can be seen now."""
     try:
         delivery = spool.read(name, buried=True)

@@ -62,7 +62,8 @@ def sources(patient: Patient) -> Iterator[Source | Finding]:
 def look(patient: Patient) -> Iterator[Finding]:
     """Look at what is registered where, what is missing, and what would not run."""
     if not patient.config.tracking.hooks:
-        yield Finding("hooks", INFO, "the configuration says that hooks are not read (tracking.hooks)")
+        says = "the configuration says that hooks are not read"
+        yield Finding("hooks", INFO, says, "set tracking.hooks to true")
     registered = []
     for source in sources(patient):
         if isinstance(source, Finding):

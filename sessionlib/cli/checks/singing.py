@@ -37,7 +37,8 @@ class Ran(NamedTuple):
 def look(patient: Patient) -> Iterator[Finding]:
     """Run each command line that is registered, and see what arrives."""
     if (patient.spool.folder / FULL_MARK).exists():
-        yield Finding("canary", INFO, "the spool is full and keeps only headers, so no hook was run")
+        says = "the spool is full and keeps only headers, so no hook was run"
+        yield Finding("canary", INFO, says, "start sessiond, which reads it; then look again")
         return
     for source in registration.sources(patient):
         if isinstance(source, Finding):

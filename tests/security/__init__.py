@@ -1,0 +1,1 @@
+"""The points of docs/security.md that no other test proves."""
