@@ -20,6 +20,8 @@ from sessionlib.errors import ConfigError, DatabaseBusyError, DatabaseUnavailabl
 
 # SQLAlchemy prints a traceback here for each connection that died; the error itself reaches us anyway.
 logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
+# And psycopg warns at each pipeline that a refused statement ends: once a try, as long as an outage lasts.
+logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 _SQLITE_BUSY_MS = 10_000
 _SQLITE_CHECKPOINT = 4_000
@@ -58,14 +60,14 @@ class Database:
     def __init__(self, url: str | URL, *, pool_size: int = 6, pgbouncer: bool = False) -> None:
         self.url = _usable_url(url)
         self.is_postgres = self.url.get_backend_name() == "postgresql"
-        self._pgbouncer = pgbouncer
+        self.pgbouncer = pgbouncer
         self.engine = self._engine(self.url, pool_size)
         self._writer = self.engine.execution_options(sessiond_write=True)
         self._turn = Lock()
 
     def _engine(self, url: URL, pool_size: int) -> Engine:
         try:
-            return _postgres(url, pool_size, pgbouncer=self._pgbouncer) if self.is_postgres else _sqlite(url)
+            return _postgres(url, pool_size, pgbouncer=self.pgbouncer) if self.is_postgres else _sqlite(url)
         except (ArgumentError, ValueError):
             # A host in a file's URL, a port that is no number; their texts may hold a part of the password.
             raise _unusable("the database URL cannot be used") from None

@@ -4,6 +4,7 @@ The lock is not on state.json itself, because each save replaces that file, and 
 would sit on. Two descriptors of one process exclude each other too, so threads need nothing else.
 """
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -65,10 +66,11 @@ class SessionLock:
         """Free the lock."""
         fd, self._fd = self._fd, None
         if fd is not None:
-            # Unlocking, not only closing: a child forked meanwhile may still hold the descriptor.
-            try:
+            # Unlocking, not only closing: a child forked meanwhile may still hold the descriptor. An error
+            # here says nothing about what was done under the lock, and must not stand in its place.
+            with contextlib.suppress(OSError):
                 fcntl.flock(fd, fcntl.LOCK_UN)
-            finally:
+            with contextlib.suppress(OSError):
                 os.close(fd)
 
     def _try(self) -> bool:

@@ -1,0 +1,219 @@
+"""The faults in their long form: ``python -m tests.faults --long [--seed N] [--only NAME …]``.
+
+Prints a Markdown table of figures, and ends with 1 if any fault did harm. Without ``--long`` the sizes are
+those of the test run. As root and with strace it does all, otherwise it says what it left out.
+"""
+
+# Its output is what it is for.
+# ruff: noqa: T201
+
+import argparse
+import itertools
+import random
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from sessionlib.db import schema
+from sessionlib.db.engine import Database
+from tests import postgres
+from tests.faults import (
+    bursts,
+    doubles,
+    files,
+    kills,
+    limits,
+    outages,
+    powercuts,
+    refusals,
+    roots,
+    saves,
+    stops,
+)
+from tests.faults.failpoints import STEPS
+from tests.faults.ground import Figure, Ground, Tools
+from tests.faults.nursery import nursery
+from tests.faults.resetting import resetting
+from tests.proxies import proxied
+
+Fault = Callable[[Ground], Figure | list[Figure]]
+
+
+class Sizes(NamedTuple):
+    """How much of each fault is done."""
+
+    kills: int
+    rounds: int
+    stops: int
+    stopped: float
+    restarts: int
+    hung: float
+    resets: int
+    refused: float
+    locked: float
+    counts: int
+    lock_kills: int
+    cuts: int
+    burst: int
+    writes: int
+    folders: int
+    hosts: float
+    syncs: int
+
+
+SHORT = Sizes(16, 1, 10, 20, 5, 3, 12, 1, 14, 150, 12, 8, 2000, 5000, 500, 2, 6)
+LONG = Sizes(150, 10, 100, 600, 50, 300, 200, 60, 20, 5000, 200, 300, 20_000, 100_000, 10_000, 60, 100)
+
+
+def faults(size: Sizes, server: postgres.Server) -> Iterator[tuple[str, Fault]]:
+    """Give every fault by name, in this size."""
+    steps = sorted(STEPS)
+    for kind in ("sqlite", "postgres"):
+        yield f"kills-{kind}", lambda ground, kind=kind: kills.random_kills(ground, kind, size.kills)  # type: ignore[misc]
+        yield (
+            f"steps-{kind}",
+            lambda ground, kind=kind: kills.kills_at_steps(ground, kind, list(steps), size.rounds),  # type: ignore[misc]
+        )
+    yield "stops-sqlite", lambda ground: stops.random_stops(ground, "sqlite", size.stops)
+
+    def hanging_stops(ground: Ground) -> Figure:
+        with proxied(server) as proxy:
+            return stops.random_stops(ground, "postgres", size.stops, proxy)
+
+    def hung(ground: Ground) -> Figure:
+        with proxied(server) as proxy:
+            return outages.hung(ground, proxy, size.hung)
+
+    def reset(ground: Ground) -> Figure:
+        with resetting(server) as proxy:
+            return outages.reset_in_commit(ground, proxy, size.resets)
+
+    yield "stops-postgres", hanging_stops
+    yield "stopped", lambda ground: outages.stopped(ground, size.stopped)
+    yield "restarted", lambda ground: outages.restarted(ground, size.restarts)
+    yield "hung", hung
+    yield "reset", reset
+    yield "refused", lambda ground: refusals.refused(ground, list(refusals.REFUSALS), size.refused)
+    yield "out-of-disk", lambda ground: refusals.full(ground, size.refused)
+    yield "newer", refusals.newer
+    yield "locked", lambda ground: files.locked(ground, size.locked)
+    yield "disk-full", lambda ground: files.full(ground, size.refused)
+    yield "read-only", files.read_only
+    yield "replaced", files.replaced
+    yield "damaged", files.damaged
+    yield "save-killed", saves.killed_at_every_call
+    yield "save-refused", saves.refused_at_every_call
+    yield "save-full", lambda ground: saves.on_a_full_disk(ground, 3)
+    yield "counts", lambda ground: saves.locked_counts(ground, 8, size.counts, size.lock_kills)
+    for kind in ("ext4", "xfs"):
+        yield f"cut-{kind}", lambda ground, kind=kind: powercuts.cut(ground, kind, size.cuts)  # type: ignore[misc]
+    for kind in ("sqlite", "postgres"):
+        yield f"burst-{kind}", lambda ground, kind=kind: bursts.burst(ground, kind, size.burst)  # type: ignore[misc]
+    yield "sigstop", lambda ground: bursts.stopped_process(ground, "sqlite", size.writes, size.folders)
+    for name in limits.LIMITS:
+        yield name, lambda ground, name=name: limits.limited(ground, name, 50)  # type: ignore[misc]
+    for name in roots.CHANGES:
+        yield name.replace(" ", "-"), lambda ground, name=name: roots.changed(ground, "sqlite", name)  # type: ignore[misc]
+    yield "two-hosts", lambda ground: doubles.two_hosts(ground, size.hosts)
+    for kind in ("sqlite", "postgres"):
+        yield f"beside-{kind}", lambda ground, kind=kind: doubles.beside_a_daemon(ground, kind, size.syncs)  # type: ignore[misc]
+
+
+@contextmanager
+def _ground(tools: Tools, seed: int) -> Iterator[Ground]:
+    with tempfile.TemporaryDirectory(prefix="faults-") as home, ExitStack() as stack:
+        servers: list[postgres.PostgresServer] = []
+        numbers = itertools.count()
+
+        def own_server() -> postgres.PostgresServer:
+            binaries = postgres.find_binaries()
+            assert binaries is not None
+            made = postgres.PostgresServer(binaries)
+            servers.append(made)
+            stack.callback(made.remove)
+            made.start()
+            postgres.execute(made, "CREATE DATABASE mirror")
+            return made
+
+        def new_database(kind: str) -> str:
+            if kind == "sqlite":
+                url = f"sqlite:///{home}/mirror.db"
+            else:
+                assert tools.server is not None
+                name = f"faults_{seed}_{next(numbers)}"
+                postgres.execute(tools.server, f"CREATE DATABASE {name}")
+                url = tools.server.url(name)
+                stack.callback(postgres.execute, tools.server, f"DROP DATABASE {name} WITH (FORCE)")
+            made = Database(url)
+            schema.upgrade(made)
+            made.close()
+            return url
+
+        ground = Ground(Path(home), tools._replace(new_database=new_database, own_server=own_server), seed)
+        stack.callback(ground.close)
+        yield ground
+
+
+def _one(name: str, fault: Fault, tools: Tools, seed: int) -> bool:
+    """Do one fault, print its lines, and tell whether it held."""
+    began = time.monotonic()
+    try:
+        with _ground(tools, seed) as ground:
+            found = fault(ground)
+    except pytest.skip.Exception as skipped:
+        print(f"| {name} | not done: {skipped.msg} | | | | - |", flush=True)
+        return True
+    except Exception:  # noqa: BLE001 - one that fails must not keep the others from being done
+        traceback.print_exc()
+        print(f"| {name} | seed {seed}, see above | | | | **failed** |", flush=True)
+        return False
+    held = True
+    for line in found if isinstance(found, list) else [found]:
+        took = "" if line.recovered is None else f"{line.recovered:.1f}"
+        verdict = "held" if line.lost == 0 else "**failed**"
+        held = held and line.lost == 0
+        print(
+            f"| {line.fault} | {line.done} | {line.times:,} | {line.lost} | {took} | {verdict} |", flush=True
+        )
+    print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    return held
+
+
+def main() -> int:
+    """Do the faults that are asked for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--long", action="store_true", help="the sizes of the long form, some hours")
+    parser.add_argument("--seed", type=int, default=random.randrange(2**31), help="of every choice")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these faults alone")
+    parser.add_argument("--list", action="store_true", help="print the names of the faults")
+    options = parser.parse_args()
+    with postgres.running_server() as server, nursery() as daemons:
+        if server is None:
+            print("no PostgreSQL server: install one", file=sys.stderr)
+            return 1
+        chosen = list(faults(LONG if options.long else SHORT, server))
+        unknown = set(options.only) - {name for name, _ in chosen}
+        if options.list or unknown:
+            print(
+                "\n".join([*(f"unknown: {name}" for name in sorted(unknown)), *(name for name, _ in chosen)])
+            )
+            return 2 if unknown else 0
+        print(
+            f"seed {options.seed}\n\n| fault | what was done | times | lost | recovered after, s | verdict |"
+        )
+        print("|---|---|---:|---:|---:|---|", flush=True)
+        tools = Tools(daemons, str, server, lambda: None)  # type: ignore[arg-type,return-value]
+        wanted = [(name, fault) for name, fault in chosen if not options.only or name in options.only]
+        held = [_one(name, fault, tools, options.seed) for name, fault in wanted]
+    return 0 if all(held) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+"""More at once than the kernel keeps events for: all of it is mirrored within thirty seconds of its end."""
+
+import os
+import signal
+import time
+
+from tests import builders
+from tests.faults.ground import Figure, Ground, busy
+
+WITHIN = 30.0
+
+
+def burst(ground: Ground, kind: str, sessions: int) -> Figure:
+    """Make very many sessions under a running daemon."""
+    root = ground.project()
+    daemon = ground.keeper(ground.tools.new_database(kind))
+    daemon.start()
+    for number in range(sessions):
+        builders.make_session(root, f"s{number}", builders.v2_building(session_id=f"s{number}"))
+    took = daemon.recovered(time.monotonic(), within=WITHIN * busy())
+    daemon.check_clean()
+    return Figure("burst", f"{kind}, {sessions:,} new sessions", sessions, 0, took)
+
+
+def stopped_process(ground: Ground, kind: str, writes: int, folders: int) -> Figure:
+    """Write very much while the daemon is held with SIGSTOP; the kernel's queue of events runs over."""
+    root = ground.project(count=folders)
+    daemon = ground.keeper(ground.tools.new_database(kind))
+    daemon.start()
+    daemon.recovered(within=WITHIN * busy())
+    assert daemon.child is not None
+    os.kill(daemon.child.pid, signal.SIGSTOP)
+    for number in range(writes):
+        slug = f"s{ground.chance.randrange(folders)}"
+        builders.make_session(root, slug, builders.v2_building(session_id=slug, topic=f"write {number}"))
+    os.kill(daemon.child.pid, signal.SIGCONT)
+    took = daemon.recovered(time.monotonic(), within=WITHIN * busy())
+    overflowed = "event=watch.overflow " in daemon.said
+    assert daemon.said.count("event=watch.overflow ") <= 1, daemon.tail()
+    daemon.check_clean()
+    words = (
+        f"{kind}, {writes:,} writes over {folders:,} folders, events lost: {'yes' if overflowed else 'no'}"
+    )
+    return Figure("SIGSTOP", words, writes, 0, took)

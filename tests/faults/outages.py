@@ -1,0 +1,185 @@
+"""PostgreSQL stops, restarts, hangs and resets; what is saved meanwhile is mirrored within ten seconds."""
+
+import signal
+import threading
+import time
+from collections import Counter
+from types import TracebackType
+from typing import Self
+
+from sessionlib.errors import ControlError
+from tests.faults.ground import Figure, Ground, Keeper, busy, until
+from tests.faults.resetting import Resetter
+from tests.faults.writers import Writers
+from tests.proxies import Proxy
+
+ANSWER = 0.1
+"""Seconds within which a status is answered, whatever the database does."""
+FREED = 15.0
+"""Seconds within which a worker that waits for a dead database is free again."""
+REMINDER = 30.0
+_SESSIONS = 20
+
+
+class Asker:
+    """Asks a daemon for its status five times a second, for the length of a ``with`` block.
+
+    Args:
+        daemon: Whom.
+    """
+
+    def __init__(self, daemon: Keeper) -> None:
+        self._daemon = daemon
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.times: list[float] = []
+        self.missed = 0
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End; every answer must have come, and in time."""
+        self._stop.set()
+        self._thread.join(20)
+        if kind is None:
+            assert self.times
+            assert not self.missed, f"{self.missed} of {len(self.times)} not answered"
+            usual = sorted(self.times)[int(len(self.times) * 0.9)]
+            # Nine of ten: on a machine that others use too, one may have to wait for a core.
+            assert usual < ANSWER * busy(), self.times
+            assert max(self.times) < 2.0, self.times
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.2):
+            began = time.monotonic()
+            try:
+                self._daemon.client.status()
+            except ControlError:
+                self.missed += 1
+            self.times.append(time.monotonic() - began)
+
+
+def _check_lines(daemon: Keeper, outages: int, seconds: float) -> None:
+    """One line for each change, and one reminder for each half minute of it."""
+    said = {name: daemon.said.count(f"event={name} ") for name in ("db.down", "db.up", "db.still_down")}
+    assert said["db.down"] <= outages, said
+    assert said["db.up"] <= said["db.down"], said
+    assert said["db.still_down"] <= seconds / REMINDER + outages, said
+    check_quiet(daemon)
+
+
+def check_quiet(daemon: Keeper) -> None:
+    """Each part says at most once that an outage concerns it; of reminders there are only the queue's."""
+    loud = [line for line in daemon.said.splitlines() if "level=warning" in line or "level=error" in line]
+    events = Counter(line.partition("event=")[2].partition(" ")[0] for line in loud)
+    most = events["db.down"] + 1
+    assert all(count <= most for name, count in events.items() if name != "db.still_down"), (events, loud)
+    assert "psycopg" not in events, loud
+
+
+def stopped(ground: Ground, seconds: float) -> Figure:
+    """Stop the server for a while; agents go on, the status is answered, and all is there when it is back."""
+    server = ground.tools.own_server()
+    root = ground.project(count=_SESSIONS)
+    daemon = ground.keeper(server.url("mirror"))
+    daemon.start()
+    daemon.recovered()
+    with Writers(root, ground.chance, _SESSIONS, pause=0.1) as writers:
+        server.stop(signal.SIGQUIT)
+        with Asker(daemon):
+            daemon.wait_for("event=db.down ", FREED)
+            assert not daemon.client.status().database.up
+            time.sleep(seconds)
+            server.start()
+            back = time.monotonic()
+            writers.pause()
+            took = daemon.recovered(back)
+    _check_lines(daemon, 1, seconds)
+    assert daemon.said.count("event=db.down ") == 1
+    daemon.check_clean()
+    return Figure("PostgreSQL stopped", f"{seconds:.0f} s, {writers.saves:,} saves", 1, 0, took)
+
+
+def restarted(ground: Ground, times: int) -> Figure:
+    """Restart the server without warning again and again under four writers."""
+    server = ground.tools.own_server()
+    root = ground.project(count=_SESSIONS)
+    daemon = ground.keeper(server.url("mirror"))
+    daemon.start()
+    daemon.recovered()
+    longest = 0.0
+    with Writers(root, ground.chance, _SESSIONS, pause=0.01) as writers:
+        for number in range(times):
+            time.sleep(ground.chance.uniform(0.1, 0.6))
+            server.stop(signal.SIGQUIT)
+            server.start()
+            if number % 3 == 2 or number == times - 1:
+                back = time.monotonic()
+                writers.pause()
+                longest = max(longest, daemon.recovered(back))
+                writers.resume()
+        back = time.monotonic()
+        writers.pause()
+        longest = max(longest, daemon.recovered(back))
+    _check_lines(daemon, times, 0.0)
+    daemon.check_clean()
+    return Figure("PostgreSQL restarted", f"at once, {writers.saves:,} saves", times, 0, longest)
+
+
+def hung(ground: Ground, proxy: Proxy, seconds: float) -> Figure:
+    """Let the server accept and say nothing; a worker is free again in time, and the status is answered."""
+    root = ground.project(count=_SESSIONS)
+    direct = ground.tools.new_database("postgres")
+    daemon = ground.keeper(proxy.url(direct))
+    daemon.url = direct
+    daemon.start()
+    daemon.recovered()
+    with Writers(root, ground.chance, _SESSIONS, pause=0.1) as writers, Asker(daemon):
+        proxy.set("blackhole")
+        began = time.monotonic()
+        daemon.wait_for("event=db.down ", FREED)
+        freed = time.monotonic() - began
+        time.sleep(seconds)
+        writers.pause()
+        proxy.set("pass")
+        took = daemon.recovered(time.monotonic())
+    _check_lines(daemon, 1, seconds + FREED)
+    daemon.check_clean()
+    words = f"acknowledging, {seconds:.0f} s, a worker freed after {freed:.1f} s"
+    return Figure("PostgreSQL hung", words, 1, 0, took)
+
+
+def reset_in_commit(ground: Ground, proxy: Resetter, times: int) -> Figure:
+    """Reset connections in mid-commit, before and after the server did it: none is lost or doubled."""
+    root = ground.project(count=_SESSIONS)
+    direct = ground.tools.new_database("postgres")
+    daemon = ground.keeper(proxy.url(direct))
+    daemon.url = direct
+    daemon.start()
+    longest = daemon.recovered()
+    with Writers(root, ground.chance, _SESSIONS, pause=0.02) as writers:
+        for number in range(times):
+            wanted = proxy.done + 1
+            if number % 2:
+                proxy.before = 1
+            else:
+                proxy.after = 1
+            until(lambda: proxy.done >= wanted, "a commit", 20.0, daemon.tail)  # noqa: B023 - asked here
+            if number % 4 == 3 or number == times - 1:
+                back = time.monotonic()
+                writers.pause()
+                longest = max(longest, daemon.recovered(back))
+                writers.resume()
+        writers.pause()
+        longest = max(longest, daemon.recovered(time.monotonic()))
+    assert "Traceback" not in daemon.said, daemon.tail()
+    daemon.end()
+    daemon.environ["SESSIOND_DATABASE_URL"] = direct
+    daemon.check_clean()
+    words = f"before and after the server did it, {writers.saves:,} saves"
+    return Figure("reset in mid-commit", words, times, 0, longest)

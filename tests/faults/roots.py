@@ -1,0 +1,158 @@
+"""Folders that come, go, move and are replaced under a running daemon: right rows, and no false tombstone."""
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests import builders
+from tests.faults import oracle
+from tests.faults.ground import Figure, Ground, Keeper, until
+from tests.faults.machine import bound, tmpfs
+
+_CONFIG = "[watch]\nreconcile_interval = 2.0\n"
+_COUNT = 6
+_LOOKED = 8.0
+"""Seconds after which whatever is believed to be gone would have its tombstone."""
+
+
+class Town:
+    """A project under a running daemon, and what its rows were.
+
+    Args:
+        ground: Where.
+        kind: Of database.
+    """
+
+    def __init__(self, ground: Ground, kind: str) -> None:
+        self.ground = ground
+        self.root = ground.project(count=_COUNT)
+        self.daemon: Keeper = ground.keeper(ground.tools.new_database(kind), config=_CONFIG)
+        self.daemon.start()
+        self.daemon.recovered()
+        self.ids = self.shown("session_id")
+
+    def shown(self, column: str) -> dict[str, Any]:
+        """Return a column of the sessions' rows by slug."""
+        rows = oracle.Mirror(self.daemon.url).rows(f"SELECT slug, {column} AS found FROM sessions")
+        return {row["slug"]: row["found"] for row in rows}
+
+    def no_tombstone(self, seconds: float) -> None:
+        """Look for so long whether any session has a tombstone."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            gone = {slug for slug, since in self.shown("missing_since").items() if since is not None}
+            assert not gone, (gone, self.daemon.tail())
+            time.sleep(0.2)
+
+    def kept(self) -> None:
+        """The rows that were there have their ids still."""
+        now = self.shown("session_id")
+        assert {slug: now.get(slug) for slug in self.ids} == self.ids
+
+    def edit(self, topic: str) -> None:
+        """Save all sessions."""
+        for number in range(_COUNT):
+            document = builders.v2_building(session_id=f"s{number}", topic=topic)
+            builders.make_session(self.root, f"s{number}", document)
+
+
+def _removed_and_made_again(town: Town) -> None:
+    shutil.copytree(town.root, town.ground.home / "kept")
+    shutil.rmtree(town.root)
+    town.no_tombstone(_LOOKED)
+    shutil.copytree(town.ground.home / "kept", town.root)
+    town.daemon.recovered(time.monotonic())
+    town.edit("after it was made again")
+
+
+def _replaced_by_a_link(town: Town) -> None:
+    aside = town.ground.home / "aside"
+    town.root.rename(aside)
+    town.root.symlink_to(aside)
+    town.no_tombstone(_LOOKED)
+    town.root.unlink()
+    aside.rename(town.root)
+    town.daemon.recovered(time.monotonic())
+    town.edit("after the link")
+
+
+def _unmounted_and_mounted_again(town: Town) -> None:
+    with tmpfs(town.ground.home / "store", "8m") as store:
+        aside = store / "sessions"
+        shutil.copytree(town.root, aside)
+        shutil.rmtree(town.root)
+        town.root.mkdir()
+        with bound(aside, town.root):
+            town.daemon.recovered(time.monotonic())
+            town.edit("while it is mounted")
+            town.daemon.recovered(time.monotonic())
+        town.no_tombstone(_LOOKED)
+        with bound(aside, town.root):
+            town.daemon.recovered(time.monotonic())
+            town.edit("after it was mounted again")
+            town.daemon.recovered(time.monotonic())
+            # What is mounted ends with the test; the daemon first.
+            town.daemon.end()
+
+
+def _session_renamed(town: Town) -> None:
+    (town.root / "s0").rename(town.root / "renamed")
+    until(lambda: town.shown("missing_since").get("s0"), "the tombstone", 15.0, town.daemon.tail)
+    now = town.shown("session_id")
+    assert now["renamed"] not in town.ids.values()
+    others = {slug for slug, since in town.shown("missing_since").items() if since is not None}
+    assert others == {"s0"}
+
+
+def _project_moved(town: Town) -> None:
+    moved = town.ground.code / "deeper" / "moved"
+    moved.parent.mkdir()
+    town.root.parents[1].rename(moved)
+    town.root = moved / oracle.SESSIONS
+    where = f"SELECT 1 AS found FROM workspaces WHERE path = '{moved}'"
+    until(lambda: oracle.Mirror(town.daemon.url).rows(where), "the new path", 15.0, town.daemon.tail)
+    town.edit("after the move")
+    town.daemon.recovered(time.monotonic())
+    town.no_tombstone(_LOOKED)
+
+
+def _git(folder: Path, *arguments: str) -> None:
+    names = ["-c", "user.name=Ann", "-c", "user.email=ann@example.org", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", *names, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def _checkout_bursts(town: Town) -> None:
+    project = town.root.parents[1]
+    _git(project, "init", "-q", "-b", "main")
+    _git(project, "add", "-A")
+    _git(project, "commit", "-qm", "main")
+    _git(project, "checkout", "-qb", "other")
+    town.edit("on the other branch")
+    builders.make_session(town.root, "only-there")
+    _git(project, "add", "-A")
+    _git(project, "commit", "-qm", "other")
+    for number in range(21):
+        _git(project, "checkout", "-q", "main" if number % 2 else "other")
+    town.daemon.recovered(time.monotonic())
+
+
+CHANGES: dict[str, Callable[[Town], None]] = {
+    "removed and made again": _removed_and_made_again,
+    "replaced by a link": _replaced_by_a_link,
+    "unmounted and mounted again": _unmounted_and_mounted_again,
+    "session folder renamed": _session_renamed,
+    "project moved": _project_moved,
+    "bursts of checkouts": _checkout_bursts,
+}
+
+
+def changed(ground: Ground, kind: str, name: str) -> Figure:
+    """Do one of these changes, and look at the rows."""
+    town = Town(ground, kind)
+    CHANGES[name](town)
+    town.kept()
+    assert "Traceback" not in town.daemon.log, town.daemon.tail()
+    return Figure("folders", f"{kind}, {name}", 1)

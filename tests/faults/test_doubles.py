@@ -1,0 +1,20 @@
+"""Two write the same mirror: they converge, and neither undoes what the other did."""
+
+import pytest
+
+from tests.faults import doubles
+from tests.faults.ground import Ground
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.mark.postgres
+def test_two_hosts(ground: Ground) -> None:
+    """Two daemons on one PostgreSQL over one tree, under four writers."""
+    assert doubles.two_hosts(ground, 2.0).lost == 0
+
+
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def test_commands_beside_a_daemon(ground: Ground, kind: str) -> None:
+    """Six commands that sync, beside a daemon and four writers."""
+    assert doubles.beside_a_daemon(ground, kind, 6).lost == 0

@@ -1,0 +1,26 @@
+"""The daemon is killed, again and again: afterwards the mirror equals the files."""
+
+import pytest
+
+from tests.faults import kills
+from tests.faults.failpoints import STEPS
+from tests.faults.ground import Ground
+
+pytestmark = pytest.mark.timeout(180)
+
+BOTH = pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+
+
+@BOTH
+def test_at_random_moments(ground: Ground, kind: str) -> None:
+    """Fifteen kills on each database while four agents write: each next start has it all within 10 s."""
+    assert kills.random_kills(ground, kind, 16).lost == 0
+
+
+@BOTH
+def test_at_every_step_of_a_sync(ground: Ground, kind: str) -> None:
+    """Killed before or after each of the named steps: the next start mends whatever was left half done."""
+    assert len(STEPS) >= 25
+    # Half of them on each database; the long form does all of them on both.
+    half = sorted(STEPS)[kind == "postgres" :: 2]
+    assert kills.kills_at_steps(ground, kind, half, 1).lost == 0

@@ -1,0 +1,14 @@
+"""Folders come, go, move and are replaced: right rows, ids unchanged, and no false tombstone."""
+
+import pytest
+
+from tests.faults import roots
+from tests.faults.ground import Ground
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.mark.parametrize("name", sorted(roots.CHANGES))
+def test_change(ground: Ground, name: str) -> None:
+    """One change under a running daemon."""
+    assert roots.changed(ground, "sqlite", name).lost == 0
