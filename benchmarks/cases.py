@@ -14,6 +14,7 @@ CASES = (
     "replaces",
     "imports",
     "reconcile",
+    "verify",
     "watching",
     "rings",
     "bursts",

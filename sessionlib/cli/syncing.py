@@ -13,7 +13,7 @@ from typing import Any
 
 from sessionlib.db import pictures, queries
 from sessionlib.db.pictures import RootKey
-from sessionlib.errors import DatabaseUnavailableError, StateNotFoundError
+from sessionlib.errors import DatabaseUnavailableError, StateNotFoundError, UsageError
 from sessionlib.runtime import Runtime
 from sessionlib.state.scan import find_roots, session_place
 from sessionlib.sync.places import Place, stored_name
@@ -75,6 +75,30 @@ def find_all(runtime: Runtime) -> Found:
         found.problems += discovery.problems
         found.add(runtime.registrar.place_of(known.path) for known in discovery.roots)
     found.add(runtime.registrar.places())
+    return found
+
+
+def find(runtime: Runtime, paths: Sequence[Path], *, verb: str) -> Found:
+    """Return the sessions roots that a verb is to work on: below the paths, or all there are.
+
+    Raises:
+        UsageError: There are none at all.
+        StateNotFoundError: There are none below a path.
+        DatabaseError: The database does not answer.
+    """
+    if not paths:
+        found = find_all(runtime)
+        if not found.places and not found.problems:
+            raise UsageError(
+                f"there is nothing to {verb}: no project is known and no roots are configured",
+                hint=f"name a folder: sessionctl {verb} PATH",
+            )
+        return found
+    found = Found()
+    for path in paths:
+        more = find_below(runtime, path.expanduser().absolute())
+        found.add(more.places.values())
+        found.problems += more.problems
     return found
 
 

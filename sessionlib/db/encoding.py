@@ -47,6 +47,14 @@ def for_sqlite(table: Table, rows: Sequence[Row]) -> list[Row]:
     return list(zip(*columns, strict=True))
 
 
+def with_id_texts(table: Table, rows: Sequence[Row]) -> list[Row]:
+    """Return rows of a table with ids as text, which are many times as quick to compare."""
+    columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
+    for index in _places(table, Guid):
+        columns[index] = _as_text(str)(columns[index])
+    return list(zip(*columns, strict=True))
+
+
 def for_postgres(table: Table, rows: Sequence[Row]) -> str:
     """Return rows of a table as the JSON that ``jsonb_to_recordset`` takes.
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, Self
 from uuid import UUID
 
-from sqlalchemy import Connection, Table, select, tuple_, update
+from sqlalchemy import Connection, Table, exists, select, tuple_, update
 
 from sessionlib.db import bulk, tables
 from sessionlib.db.bulk import Encoded
@@ -45,6 +45,7 @@ class Shown(NamedTuple):
     activity_at: datetime
     first_seen_at: datetime
     content_changed_at: datetime
+    synced_at: datetime
     missing_since: datetime | None
     error: str | None
     version_seq: int
@@ -60,10 +61,12 @@ class Batch:
 
     `replaced` names, by table, the sessions that may have other rows there: those not in the batch go. In a
     `fresh` batch, which `encode_new` takes, are sessions of which nothing is stored: all of its rows are new
-    but for documents, which sessions can share.
+    but for documents, which sessions can share. With `anew` documents are written over, too: what is stored
+    under their hash is not trusted.
     """
 
     fresh: bool = False
+    anew: bool = False
     documents: dict[str, DocumentRow] = field(default_factory=dict)
     files: list[FileRow] = field(default_factory=list)
     inputs: list[InputRow] = field(default_factory=list)
@@ -128,9 +131,19 @@ _SHOWN = (
 
 def hold_sessions(connection: Connection, project_id: UUID, ids: Collection[UUID]) -> Held:
     """Take the sessions' locks and return all their copies, in every workspace, and what their rows show."""
+    return _held(connection, project_id, ids, locked=True)
+
+
+def stored_sessions(connection: Connection, project_id: UUID, ids: Collection[UUID]) -> Held:
+    """Return what `hold_sessions` does, without a lock: it may be otherwise by now."""
+    return _held(connection, project_id, ids, locked=False)
+
+
+def _held(connection: Connection, project_id: UUID, ids: Collection[UUID], *, locked: bool) -> Held:
     wanted = [_COPY_COLUMNS, _SHOWN_COLUMNS]
     with bulk.pipelined(connection):
-        lock_sessions(connection, ids)
+        if locked:
+            lock_sessions(connection, ids)
         cursors = [bulk.ask_among(connection, sql, project_id, ids) for sql in (_COPIES, _SHOWN)]
     copy_rows, shown_rows = (
         bulk.fetch(connection, cursor, columns) for cursor, columns in zip(cursors, wanted, strict=True)
@@ -140,6 +153,15 @@ def hold_sessions(connection: Connection, project_id: UUID, ids: Collection[UUID
         copy = FileRow(*row[:-1])
         found[copy.session_id].append(Copy(copy, bool(row[-1])))
     return Held(found, {row[0]: Shown(*row) for row in shown_rows})
+
+
+def files_at(
+    connection: Connection, project_id: UUID, workspace_id: UUID, root: str, slugs: Collection[str]
+) -> list[FileRow]:
+    """Return the copies that are stored of these folders of a sessions root, whichever session they name."""
+    place = {"project_id": project_id, "workspace_id": workspace_id, "root": root}
+    rows = bulk.rows_among(connection, tables.session_files, place, "slug", slugs)
+    return [FileRow(*row) for row in rows]
 
 
 def knows_any(connection: Connection, project_id: UUID, ids: Collection[UUID]) -> bool:
@@ -201,7 +223,45 @@ def versions(connection: Connection, project_id: UUID, session_id: UUID) -> list
     return [VersionRow(*row) for row in rows]
 
 
+def last_versions(connection: Connection, project_id: UUID, ids: Collection[UUID]) -> dict[UUID, VersionRow]:
+    """Return the last version of these sessions, as their rows count them; none where it is not stored."""
+    columns = tuple(tables.session_versions.columns)
+    sql = (
+        f"SELECT {', '.join(f'v.{column.name}' for column in columns)} FROM sessions s "
+        "JOIN session_versions v ON v.project_id = s.project_id AND v.session_id = s.session_id "
+        "AND v.seq = s.version_seq WHERE s.project_id = {project} AND s.session_id {among}"
+    )
+    rows = bulk.fetch(connection, bulk.ask_among(connection, sql, project_id, ids), columns)
+    return {row[1]: VersionRow(*row) for row in rows}
+
+
+class Unbacked(NamedTuple):
+    """A session that is not known to be gone, and has no copy that is not."""
+
+    session_id: UUID
+    workspace_id: UUID
+    root: str
+    slug: str
+
+
+def unbacked(connection: Connection, project_id: UUID) -> list[Unbacked]:
+    """Return the sessions of a project that no copy backs, by root and slug."""
+    session, copy = tables.sessions.c, tables.session_files.c
+    live = exists().where(
+        copy.project_id == session.project_id,
+        copy.session_id == session.session_id,
+        copy.missing_since.is_(None),
+    )
+    rows = connection.execute(
+        select(session.session_id, session.workspace_id, session.root, session.slug)
+        .where(session.project_id == project_id, session.missing_since.is_(None), ~live)
+        .order_by(session.root, session.slug)
+    )
+    return [Unbacked(*row) for row in rows]
+
+
 _INSERT_ONLY_SESSION = frozenset({"first_seen_at"})
+_INSERT_ONLY_DOCUMENT = frozenset({"created_at"})
 
 
 EncodedRows = tuple[tuple[Table, Encoded], ...]
@@ -257,7 +317,10 @@ def _parts(batch: Batch) -> tuple[tuple[Table, Sequence[tuple[Any, ...]]], ...]:
 
 
 def _write(connection: Connection, batch: Batch) -> None:
-    bulk.insert_new(connection, tables.documents, _in_order(batch))
+    if batch.anew:
+        bulk.upsert(connection, tables.documents, _in_order(batch), keep=_INSERT_ONLY_DOCUMENT)
+    else:
+        bulk.insert_new(connection, tables.documents, _in_order(batch))
     bulk.upsert(connection, tables.session_files, batch.files)
     bulk.upsert(connection, tables.session_inputs, batch.inputs)
     bulk.prune(connection, tables.session_inputs, batch.input_owners, (row[:5] for row in batch.inputs))

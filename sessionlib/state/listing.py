@@ -45,6 +45,17 @@ class Listing:
         """Whether all folders are known by name, if not all could be looked at."""
         return self.complete or not any(name == WHOLE_ROOT for name, _ in self.problems)
 
+    def looks_unmounted(self, dev: int, count: int) -> bool:
+        """Tell whether an empty folder of another file system stands where so many sessions were.
+
+        Args:
+            dev: The device they were on.
+            count: How many there were.
+        """
+        if self.sessions or self.pending or self.identity is None:
+            return False
+        return count > 0 and self.identity[0] != dev
+
 
 def list_sessions(
     root_dir: Path, known: Mapping[str, Look] = _NOTHING_KNOWN, *, beneath: Path | None = None

@@ -15,10 +15,16 @@ def dump_extras(extras: tuple[tuple[str, Signature], ...]) -> str:
 
 
 def load_extras(stored: str) -> tuple[tuple[str, Signature], ...]:
-    """Return the further inputs' signatures from their text."""
+    """Return the further inputs' signatures from their text; none for a text that nobody here has written.
+
+    With none the session looks as if it had changed, and is written again.
+    """
     if not stored:
         return ()
-    return tuple((real_name(row[0]), Signature(*row[1:])) for row in orjson.loads(stored))
+    try:
+        return tuple((real_name(row[0]), Signature(*row[1:])) for row in orjson.loads(stored))
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return ()
 
 
 def load_look(stored: FileRow) -> Look:

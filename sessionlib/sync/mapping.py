@@ -56,7 +56,7 @@ class Observed(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """Which copy a session row shows."""
+    """Which copy a session row shows; `activity_at` is given where the file's own time says nothing."""
 
     project_id: UUID
     session_id: UUID
@@ -66,6 +66,7 @@ class Origin(NamedTuple):
     content_hash: str
     inputs_hash: str
     mtime_ns: int
+    activity_at: datetime | None = None
 
 
 def time_of(mtime_ns: int) -> datetime:
@@ -250,7 +251,7 @@ def session_row(origin: Origin, content: SessionContent, observed: Observed, par
         mapping_version=MAPPING_VERSION,
         created_at=content.created_at,
         updated_at=content.updated_at,
-        activity_at=activity_at(content.stamps, origin.mtime_ns),
+        activity_at=origin.activity_at or activity_at(content.stamps, origin.mtime_ns),
         first_seen_at=observed.first_seen_at,
         content_changed_at=observed.content_changed_at,
         synced_at=observed.synced_at,

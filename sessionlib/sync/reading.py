@@ -29,6 +29,16 @@ class Reading(Part):
             return 0
         return sum((extra.size for extra in self.snapshot.extras), start=self.snapshot.state.size)
 
+    @property
+    def is_absent(self) -> bool:
+        """Whether there is no such session."""
+        return self.snapshot is None and not self.torn and self.unreadable is None
+
+    @property
+    def problem(self) -> str | None:
+        """Why the session cannot be read; None when it can, or is not there, or is being written."""
+        return self.unreadable if self.snapshot is None else self.snapshot.error
+
 
 def read(place: Place, slug: str, *, give_up: bool) -> Reading:
     """Read a folder, following no link within its workspace; with `give_up` what looks torn is an error."""

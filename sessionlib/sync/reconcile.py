@@ -147,7 +147,7 @@ class Reconciler:
             return Report(place, missing=True)
         if listing.identity is None:
             return Report(place, complete=False, problems=listing.problems)
-        if _looks_unmounted(listing, stored):
+        if state is not None and listing.looks_unmounted(state.dev, stored.count):
             self._root_missing(place)
             return Report(place, missing=True)
         if state is None or not state.is_settled_at(listing.identity):
@@ -297,13 +297,6 @@ def _is_gone(session_dir: Path) -> bool:
         return look(session_dir) is None
     except StateUnreadableError:
         return False
-
-
-def _looks_unmounted(listing: Listing, stored: StoredRoot) -> bool:
-    """Tell whether an empty folder of another file system stands where the sessions were."""
-    if stored.state is None or listing.sessions or listing.pending or listing.identity is None:
-        return False
-    return stored.count > 0 and listing.identity[0] != stored.state.dev
 
 
 def _changed(listing: Listing, stored: StoredRoot) -> list[str]:

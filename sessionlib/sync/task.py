@@ -1,5 +1,6 @@
 """One transaction of the mirror: what to write is planned under the locks of its sessions, then written."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -29,6 +30,10 @@ class Task:
 
     Sessions of which nothing is stored are kept apart: their rows are inserted without further questions.
 
+    Attributes:
+        project_id: The project of all of them.
+        observed: (session, since when it is gone, error) of those whose rows need nothing else.
+
     Args:
         connection: Inside `Database.write`, to whose end the sessions' locks are held. None for a draft: then
             nothing may be stored of them.
@@ -36,15 +41,25 @@ class Task:
         held: What is stored of them.
         now: For observed times. Read under the locks they follow the order of the writes; a draft's do so,
             too, because nobody has written its sessions before.
+        anew: Plan every row by `renew`, also those that seem to be as they should.
     """
 
-    def __init__(self, connection: Connection | None, project_id: UUID, held: Held, now: datetime) -> None:
+    def __init__(
+        self,
+        connection: Connection | None,
+        project_id: UUID,
+        held: Held,
+        now: datetime,
+        *,
+        anew: bool = False,
+    ) -> None:
         self._connection = connection
-        self._project_id = project_id
-        self._batch = Batch()
+        self.project_id = project_id
+        self._anew = anew
+        self._batch = Batch(anew=anew)
         self._fresh = Batch(fresh=True)
         self._encoded: EncodedRows | None = None
-        self._updates = 0
+        self.observed: list[tuple[UUID, datetime | None, str | None]] = []
         self._now = now
         self._copies: dict[UUID, list[Copy]] = held.copies
         self._shown: dict[UUID, Shown] = held.shown
@@ -61,7 +76,14 @@ class Task:
         if self._fresh:
             postgres = connection.dialect.name == "postgresql"
             store.write_new(connection, self._encoded or store.encode_new(self._fresh, postgres=postgres))
-        return len(self._batch.sessions) + len(self._fresh.sessions) + self._updates
+        for session_id, missing_since, error in self.observed:
+            store.set_shown(connection, self.project_id, session_id, missing_since=missing_since, error=error)
+        return len(self._batch.sessions) + len(self._fresh.sessions) + len(self.observed)
+
+    @property
+    def batch(self) -> Batch:
+        """The rows that `renew` has planned."""
+        return self._batch
 
     @property
     def _open(self) -> Connection:
@@ -78,10 +100,10 @@ class Task:
         """Plan the rows for one folder as it was read."""
         if reading.torn:
             return Result(slug, Outcome.TORN)
-        if reading.snapshot is None and reading.unreadable is None:
+        if reading.is_absent:
             return Result(slug, Outcome.ABSENT)
         copies = self._copies[session_id]
-        mine = next((copy.row for copy in copies if copy.row.workspace_id == place.workspace_id), None)
+        mine = self._copy_in(session_id, place.workspace_id)
         found = reading.snapshot
         row = self._file_row(place, slug, session_id, mine, reading)
         if mine is not None and _same(mine, row):
@@ -92,13 +114,44 @@ class Task:
             batch.files.append(row)
             if found is not None and found.content is not None:
                 self._add_inputs(batch, row, mine, found)
-            self._copies[session_id] = [
-                copy for copy in copies if copy.row.workspace_id != place.workspace_id
-            ] + [Copy(row, workspace_missing=False)]
-            self._settle(batch, session_id, found)
+            self._put_copy(session_id, row)
+            self._settle(batch, session_id, () if found is None else (found,))
         if reading.unreadable is not None:
             return Result(slug, Outcome.UNREADABLE, reading.unreadable)
         return Result(slug, outcome, row.error, racy=found is not None and found.racy)
+
+    def renew(self, session_id: UUID, slug: str, copies: Sequence[tuple[Place, Reading]]) -> None:
+        """Plan all rows of one session, whatever is stored of it; what was observed is kept.
+
+        A copy that cannot be read now, or is not there, stays as it is committed.
+
+        Args:
+            session_id: The session.
+            slug: The name of its folder.
+            copies: Where it may lie on this host, and how it was read there.
+        """
+        found: list[Snapshot] = []
+        for place, reading in copies:
+            if reading.snapshot is None:
+                continue
+            mine = self._copy_in(session_id, place.workspace_id)
+            row = self._file_row(place, slug, session_id, mine, reading)
+            if mine is not None and _is_seen(mine, row):
+                row = row._replace(observed_at=mine.observed_at, folder_mtime_ns=mine.folder_mtime_ns)
+            self._batch.files.append(row)
+            if reading.snapshot.content is not None:
+                self._add_inputs(self._batch, row, mine, reading.snapshot)
+            self._put_copy(session_id, row)
+            found.append(reading.snapshot)
+        self._settle(self._batch, session_id, found)
+
+    def _copy_in(self, session_id: UUID, workspace_id: UUID) -> FileRow | None:
+        rows = (copy.row for copy in self._copies[session_id])
+        return next((row for row in rows if row.workspace_id == workspace_id), None)
+
+    def _put_copy(self, session_id: UUID, row: FileRow) -> None:
+        others = [copy for copy in self._copies[session_id] if copy.row.workspace_id != row.workspace_id]
+        self._copies[session_id] = [*others, Copy(row, workspace_missing=False)]
 
     def _file_row(
         self, place: Place, slug: str, session_id: UUID, mine: FileRow | None, reading: Reading
@@ -139,7 +192,7 @@ class Task:
         )
 
     def _add_inputs(self, batch: Batch, row: FileRow, mine: FileRow | None, found: Snapshot) -> None:
-        if mine is not None and mine.inputs_hash == row.inputs_hash:
+        if not self._anew and mine is not None and mine.inputs_hash == row.inputs_hash:
             return
         for document in (found.state, *found.extras):
             if document is not None and document.content_hash not in batch.documents:
@@ -152,31 +205,29 @@ class Task:
                     self._now,
                 )
         owner = row.project_id, row.workspace_id, row.root, row.slug
-        if mine is not None and (mine.extras or mine.error is not None):
+        if self._anew or (mine is not None and (mine.extras or mine.error is not None)):
             batch.input_owners.append(owner)
         batch.inputs += [InputRow(*owner, extra.name, extra.content_hash, None) for extra in found.extras]
         batch.inputs += [InputRow(*owner, name, None, problem) for name, problem in found.problems]
 
     def settle(self, session_id: UUID) -> None:
         """Plan the row of a session from the copies that are committed."""
-        self._settle(self._batch, session_id, None)
+        self._settle(self._batch, session_id, ())
 
-    def _settle(self, batch: Batch, session_id: UUID, found: Snapshot | None) -> None:
-        """Plan the row of a session from the copies that exist; `found` is one of them, just read."""
+    def _settle(self, batch: Batch, session_id: UUID, found: Sequence[Snapshot]) -> None:
+        """Plan the row of a session from the copies that exist; `found` are those of them just read."""
         best = freshest(self._copies[session_id])
         known = self._shown.get(session_id)
         if best is None:
             self._settle_gone(session_id, known)
             return
-        if known is not None and _shows(known, best):
+        if not self._anew and known is not None and _shows(known, best):
             if known.missing_since is not None or known.error != best.error:
                 self._observe(session_id, None, best.error)
             return
-        if found is not None and found.content is not None and found.inputs_hash == best.inputs_hash:
-            content = found.content
-        else:
-            content = restore(self._open, best)
-        self._add_session(batch, session_id, best, known, content)
+        read = (one.content for one in found if one.inputs_hash == best.inputs_hash)
+        content = next((one for one in read if one is not None), None)
+        self._add_session(batch, session_id, best, known, content or restore(self._open, best))
 
     def _settle_gone(self, session_id: UUID, known: Shown | None) -> None:
         """Tombstone a session when all its files are gone; a missing workspace alone proves nothing."""
@@ -186,8 +237,7 @@ class Task:
             self._observe(session_id, max(gone, default=self._now), known.error)
 
     def _observe(self, session_id: UUID, missing_since: datetime | None, error: str | None) -> None:
-        self._updates += 1
-        store.set_shown(self._open, self._project_id, session_id, missing_since=missing_since, error=error)
+        self.observed.append((session_id, missing_since, error))
 
     def _add_session(
         self, batch: Batch, session_id: UUID, best: FileRow, known: Shown | None, content: SessionContent
@@ -195,7 +245,7 @@ class Task:
         if best.content_hash is None or best.inputs_hash is None:
             raise AssertionError("the freshest copy must have been read")
         content = mapping.storable(content)
-        activity = mapping.activity_at(content.stamps, best.mtime_ns)
+        activity = _activity_at(best, known)
         if known is None:
             changed = min(activity, self._now)
         elif known.content_hash == best.content_hash:
@@ -213,6 +263,7 @@ class Task:
             best.content_hash,
             best.inputs_hash,
             best.mtime_ns,
+            activity,
         )
         version = VersionRow(
             best.project_id,
@@ -226,11 +277,20 @@ class Task:
         )
         stands = self._histories.add(batch, known, version)
         first_seen = known.first_seen_at if known else self._now
-        observed = Observed(first_seen, changed, self._now, None, best.error, seq, *stands)
+        synced = known.synced_at if known and self._anew and not new_version else self._now
+        observed = Observed(first_seen, changed, synced, None, best.error, seq, *stands)
         # Digests that another version of the mapping wrote say nothing about this one's rows.
-        trusted = known is not None and known.mapping_version == MAPPING_VERSION
+        trusted = known is not None and known.mapping_version == MAPPING_VERSION and not self._anew
         stored_parts = None if known is None else known.parts if trusted else ""
         mapping.add_session(batch, origin, content, observed, stored_parts)
+
+
+def _activity_at(best: FileRow, known: Shown | None) -> datetime:
+    """Return when a session was last worked on: its document's time, else its file's."""
+    if best.document_time is not None:
+        return best.document_time
+    # A bad file's own time says nothing about the good content that is still shown.
+    return known.activity_at if known and best.error is not None else mapping.time_of(best.mtime_ns)
 
 
 def _shows(known: Shown, best: FileRow) -> bool:
@@ -238,11 +298,7 @@ def _shows(known: Shown, best: FileRow) -> bool:
         known.workspace_id == best.workspace_id
         and known.inputs_hash == best.inputs_hash
         and known.mapping_version == MAPPING_VERSION
-        # A bad file's own time says nothing about the good content that is still shown.
-        and (
-            best.error is not None
-            or known.activity_at == (best.document_time or mapping.time_of(best.mtime_ns))
-        )
+        and (best.error is not None or known.activity_at == _activity_at(best, known))
     )
 
 
@@ -252,6 +308,14 @@ _COMPARED = tuple(index for index, name in enumerate(FileRow._fields) if name no
 
 def _same(stored: FileRow, row: FileRow) -> bool:
     return all(stored[index] == row[index] for index in _COMPARED)
+
+
+def _is_seen(stored: FileRow, row: FileRow) -> bool:
+    """Tell whether a copy is the one that was seen: it looks as it did, or holds what it held."""
+    looks = stored.dev, stored.inode, stored.size, stored.mtime_ns, stored.ctime_ns
+    return looks == (row.dev, row.inode, row.size, row.mtime_ns, row.ctime_ns) or (
+        stored.content_hash == row.content_hash
+    )
 
 
 def _outcome(mine: FileRow | None, row: FileRow) -> Outcome:

@@ -21,6 +21,8 @@ NAMES = (
     "events",
     "sync",
     "rescan",
+    "verify",
+    "rebuild",
     "session",
     "hooks",
     "identity",

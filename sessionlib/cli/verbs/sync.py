@@ -1,10 +1,8 @@
 """`sessionctl sync`: bring the mirror up to date once, without a daemon or beside a running one."""
 
 import argparse
-import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +11,9 @@ from sessionlib.cli.answer import Answer, Column, Table
 from sessionlib.cli.context import Context
 from sessionlib.cli.options import amount
 from sessionlib.cli.text import words
-from sessionlib.errors import UsageError
 
 if TYPE_CHECKING:
-    from sessionlib.cli.syncing import Found, Pass, Watcher
+    from sessionlib.cli.syncing import Found, Pass
     from sessionlib.runtime import Runtime
 
 _CONFIRM_AFTER = 5.2
@@ -74,15 +71,15 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def run(context: Context) -> Answer:
     """Look once, or twice with ``--confirm``, and tell what came of it."""
-    from sessionlib.cli import syncing
+    from sessionlib.cli import progress, syncing
     from sessionlib.runtime import Runtime
 
     options = context.options
     runtime = Runtime.open(context.config)
     patience = 0.0
     try:
-        found = _find(runtime, options.paths)
-        with _progress(as_json=options.json) as watcher:
+        found = syncing.find(runtime, options.paths, verb="sync")
+        with progress.shown("syncing", as_json=options.json) as watcher:
             work = syncing.Pass(
                 runtime,
                 accept_missing=options.accept_missing,
@@ -99,25 +96,6 @@ def run(context: Context) -> Answer:
         return _answer(context, runtime, found, work, waiting=bool(again))
     finally:
         syncing.close(runtime, patience)
-
-
-def _find(runtime: "Runtime", paths: Sequence[Path]) -> "Found":
-    from sessionlib.cli import syncing
-
-    if not paths:
-        found = syncing.find_all(runtime)
-        if not found.places and not found.problems:
-            raise UsageError(
-                "there is nothing to sync: no project is known and no roots are configured",
-                hint="name a folder: sessionctl sync PATH",
-            )
-        return found
-    found = syncing.Found()
-    for path in paths:
-        more = syncing.find_below(runtime, path.expanduser().absolute())
-        found.add(more.places.values())
-        found.problems += more.problems
-    return found
 
 
 def _answer(context: Context, runtime: "Runtime", found: "Found", work: "Pass", *, waiting: bool) -> Answer:
@@ -175,18 +153,3 @@ def _notes(rows: Sequence[dict[str, Any]], *, waiting: bool) -> Iterator[str]:
         )
     for path in missing:
         yield f"{path} is not there; its sessions are kept"
-
-
-@contextmanager
-def _progress(*, as_json: bool) -> "Iterator[Watcher]":
-    """Show a bar on a terminal, on standard error; nothing in a pipe."""
-    if as_json or not sys.stderr.isatty() or not sys.stdout.isatty():
-        yield lambda _done, _total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = TextColumn("syncing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("syncing", total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)

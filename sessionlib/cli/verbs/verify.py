@@ -1,0 +1,177 @@
+"""`sessionctl verify`: prove that the mirror says what the files say, or name each value that does not."""
+
+import argparse
+import time
+from typing import TYPE_CHECKING, Any
+
+from sessionlib.arguments import a_path
+from sessionlib.cli.answer import Answer, Block, Column, Lines, Table
+from sessionlib.cli.context import Context
+from sessionlib.cli.options import whole
+from sessionlib.cli.text import words
+
+if TYPE_CHECKING:
+    from sessionlib.db.engine import Database
+    from sessionlib.sync.verify import Verified
+
+_EXAMPLES = """\
+examples:
+  sessionctl verify                         everything that is mirrored from this host
+  sessionctl verify ~/code/shop             one project
+  sessionctl verify ~/code/shop --json      for programs: one row for each value that differs
+"""
+_SHOWN = 60
+"""Characters of a value that people are shown."""
+
+
+def add(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Add the verb to the parser."""
+    parser = commands.add_parser(
+        "verify",
+        parents=[common],
+        allow_abbrev=False,
+        help="recompute the mirror from the files, and name each value that differs",
+        description=(
+            "Read every session's files, compute what the database should hold, and compare it field by "
+            "field. Never writes; works beside a daemon and without one. "
+            "Exit codes: 0 nothing differs, 1 something does or could not be listed."
+        ),
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "paths",
+        nargs="*",
+        metavar="PATH",
+        type=a_path,
+        help="a project, a folder above projects, a sessions folder or one session; everything without",
+    )
+    parser.add_argument(
+        "--limit", type=whole(1, 1_000_000), default=100, metavar="N", help="name at most N differences (100)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(context: Context) -> Answer:
+    """Compare, and tell what differs."""
+    began = time.monotonic()
+    is_live = _has_daemon(context)
+    with context.current_database() as database:
+        result = _verified(context, database, is_live=is_live)
+        with database.read() as connection:
+            freshness = context.freshness(connection)
+    blocks: list[Block] = [
+        Table(_DRIFTS, result.drifts, title=words(result.count, "difference")),
+        Table(_TROUBLES, result.problems, title="not looked at"),
+        Table(_TROUBLES, result.unreadable, title=words(len(result.unreadable), "unreadable file")),
+        Lines([_summary(result, time.monotonic() - began)]),
+    ]
+    return Answer(
+        rows=[_row(drift) for drift in result.drifts],
+        blocks=blocks,
+        freshness=freshness,
+        notes=_notes(result, as_json=context.options.json),
+        exit_code=1 if result.count or result.problems else 0,
+    )
+
+
+def _has_daemon(context: Context) -> bool:
+    """Tell whether a daemon mirrors into the database; one that does not answer may do so all the same."""
+    from sessionlib.errors import ControlError
+
+    try:
+        return context.daemon() is not None
+    except ControlError:
+        return True
+
+
+def _verified(context: Context, database: "Database", *, is_live: bool) -> "Verified":
+    from sessionlib.cli.progress import shown
+    from sessionlib.state.scan import FinderOptions
+    from sessionlib.sync.registrar import Host, Registrar
+    from sessionlib.sync.surveying import survey
+    from sessionlib.sync.verify import Verifier
+
+    options, watch = context.options, context.config.watch
+    registrar = Registrar(database, Host(context.config.host_id(), context.config.host_name()))
+    with shown("verifying", as_json=options.json) as watcher:
+        found = survey(
+            database,
+            registrar.places(),
+            FinderOptions(depth=watch.depth, sessions_dirs=watch.sessions_dirs),
+            paths=[path.expanduser().absolute() for path in options.paths],
+            roots=() if options.paths else watch.roots,
+        )
+        verifier = Verifier(database, registrar.places, is_live=is_live, limit=options.limit)
+        return verifier.run(found, watcher)
+
+
+def _summary(result: "Verified", seconds: float) -> str:
+    rate = f"{words(result.sessions, 'session')} compared in {seconds:.1f} s"
+    if not result.count:
+        return f"{rate}: nothing differs"
+    return f"{rate}: {words(result.drifted, 'session')} with {words(result.count, 'difference')}"
+
+
+def _notes(result: "Verified", *, as_json: bool) -> list[str]:
+    notes = [f"{path} is not there; its sessions are taken as they are stored" for path in result.missing]
+    if result.count > len(result.drifts):
+        notes.append(f"{result.count - len(result.drifts)} more; --limit shows them")
+    if result.problems:
+        notes.append("not everything could be looked at")
+    if result.unreadable and as_json:
+        notes.append(f"{words(len(result.unreadable), 'file')} cannot be read; their last good rows stand")
+    return notes
+
+
+def _row(drift: Any) -> dict[str, Any]:
+    return {name: _plain(value) for name, value in drift._asdict().items()}
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON carries it."""
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(inner) for inner in value]
+    return value if value is None or isinstance(value, bool | int | float | str) else _text(value)
+
+
+def _text(value: Any) -> str:
+    from datetime import datetime
+
+    from sessionlib.cli.text import iso
+
+    return iso(value) if isinstance(value, datetime) else str(value)
+
+
+def _short(value: Any) -> str | None:
+    """Return a value as people are shown it: a whole row as such, a long text cut."""
+    if value is None:
+        return None
+    if isinstance(value, tuple):
+        return "(a row)"
+    text = _text(value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+
+
+def _where(drift: Any) -> str:
+    """Return the table, with what tells a row of a session from its others."""
+    own = [str(value) for name, value in drift.key.items() if name not in _OWNERS]
+    return f"{drift.table}[{', '.join(own)}]" if own else str(drift.table)
+
+
+_OWNERS = frozenset({"project_id", "session_id", "workspace_id", "root", "slug", "path"})
+_DRIFTS = (
+    Column("path", lambda drift: drift.path, style="bold"),
+    Column("table", _where),
+    Column("column", lambda drift: drift.column or "(row)"),
+    Column("stored", lambda drift: _short(drift.stored), style="red"),
+    Column("expected", lambda drift: _short(drift.expected), style="green"),
+    Column("likely cause", lambda drift: drift.cause),
+    Column("to do", lambda drift: drift.advice),
+)
+_TROUBLES = (
+    Column("file", lambda row: row[0], style="bold"),
+    Column("problem", lambda row: row[1], style="red"),
+)
