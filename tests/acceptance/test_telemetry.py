@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from sessionlib.journal.spool import Spool
 from tests.acceptance.processes import Daemon, environment
 from tests.acceptance.test_secrets import free_port
 from tests.conftest import Wait
 from tests.controls import Answer, UnixConnection, exchanged
 
 POSTS = Path(__file__).parents[1] / "fixtures" / "claude_code" / "otel" / "posts.jsonl"
+CONVERSATION = "b2a88b2e-3c44-41f1-830c-9095834fb25f"
 JSON = {"Content-Type": "application/json"}
 
 
@@ -63,11 +65,19 @@ def test_posts_are_stored(daemon: Taking, wait_until: Wait) -> None:
     """Of all real posts, over port and socket, three a time tell of requests; the spool is empty then."""
     daemon.configure("telemetry = true")
     daemon.start()
+    # Telemetry does not tell where its conversation is held: a hook does.
+    began = {
+        "session_id": CONVERSATION,
+        "hook_event_name": "SessionStart",
+        "source": "startup",
+        "cwd": "/code",
+    }
+    Spool(daemon.state_dir / "spool").put("claude-code", "SessionStart", json.dumps(began).encode())
     for path, body in posts():
         assert daemon.post(path, body).status == 200
         socket = UnixConnection(daemon.state_dir / "run" / "control.sock")
         assert exchanged(socket, "POST", path, body, JSON).status == 200
-    wait_until(lambda: stored(daemon) == 6, "six deliveries to be stored", 20)
+    wait_until(lambda: stored(daemon) == 7, "what the hook said and six posts to be stored", 20)
     assert list((daemon.state_dir / "spool" / "new").iterdir()) == []
 
 
