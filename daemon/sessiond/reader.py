@@ -5,12 +5,11 @@ settled); it answers each on its standard output with the pickled readings, or w
 It ends when its parent does, or has had no work for it for a while. It opens no database and no log.
 """
 
-import contextlib
-import gc
 import pickle
 import sys
 from multiprocessing.connection import Connection
 
+from sessionlib.sync import piping
 from sessionlib.sync.reading import portion
 
 IDLE = 5.0
@@ -31,15 +30,5 @@ def serve(requests: Connection, answers: Connection) -> None:
         answers.send_bytes(pickle.dumps(readings, protocol=pickle.HIGHEST_PROTOCOL))
 
 
-def main() -> int:
-    """Serve on standard input and output; return 0, also when the other side is gone."""
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
-    requests, answers = Connection(0, writable=False), Connection(1, readable=False)
-    with contextlib.suppress(EOFError, OSError):
-        serve(requests, answers)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(piping.serve(serve, 20_000))

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sessiond.watch import mounts, tree
+from sessiond.watch import tree
 from sessiond.watch.watcher import Watcher
+from sessionlib.state import mounts
 from tests.watching import (
     Listener,
     inotify_watches,
@@ -92,6 +93,22 @@ def test_missing_root(watcher, top, listener, wait_until):
     wait_until(lambda: "not there" in (watcher.status()[0].reason or ""))
     make_session(session.parent)
     wait_until(lambda: session.parent in listener.roots("appeared"))
+
+
+@pytest.mark.parametrize("gone", [".", "project", "project/agents", "project/agents/sessions"])
+def test_gone_between_survey_and_watch(watcher, top, listener, wait_until, monkeypatch, gone):
+    """A sessions root that goes between the survey that found it and its watch vanishes as any other."""
+    session = make_session(sessions_root(top / "project"))
+    watcher.add_root(top)
+    survey_of = tree.survey_of
+
+    def survey_and_remove(*arguments, **options):
+        survey = survey_of(*arguments, **options)
+        shutil.rmtree(top / gone, ignore_errors=True)
+        return survey
+
+    monkeypatch.setattr(tree, "survey_of", survey_and_remove)
+    wait_until(lambda: session.parent in listener.roots("vanished"))
 
 
 def test_network_file_system(listener, top, wait_until, monkeypatch):

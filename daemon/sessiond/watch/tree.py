@@ -10,11 +10,11 @@ import os
 from collections.abc import Iterable
 
 from sessiond.watch.folders import Folder, Kind
-from sessiond.watch.mounts import is_silent, read_mounts, type_at
 from sessiond.watch.rings import Rings
 from sessiond.watch.survey import Survey, survey_of, survey_of_new
 from sessiond.watch.watches import Armed, Watches
 from sessionlib.state.layout import RESEARCH_DIR
+from sessionlib.state.mounts import is_silent, read_mounts, type_at
 from sessionlib.state.scan import FinderOptions
 
 _MAX_ROUNDS = 50
@@ -212,10 +212,10 @@ class Tree:
         for path in survey.roots:
             fresh |= self._cover_root(path, rings, reason)
         for path in survey.chain:
-            fresh |= self._reach(path)[1]
+            fresh |= self._reach(path, rings)[1]
         return fresh
 
-    def _reach(self, path: str) -> tuple[Folder | None, bool]:
+    def _reach(self, path: str, rings: Rings) -> tuple[Folder | None, bool]:
         """Watch a folder of the chain, and those above it that are not; tell whether one of them is new."""
         folder, fresh = self._top, False
         names = [name for name in path[len(self.path) :].split("/") if name]
@@ -228,7 +228,7 @@ class Tree:
                 child = child or Folder(self, folder.below(name), Kind.CHAIN, folder)
                 armed = self._watches.arm(child)
                 if armed is Armed.GONE:
-                    self._remove(child)
+                    self._give_up(child, rings)
                     return None, fresh
                 fresh |= new or armed is Armed.FRESH
                 folder.attach(child)
@@ -236,7 +236,7 @@ class Tree:
         return folder, fresh
 
     def _cover_root(self, path: str, rings: Rings, reason: str) -> bool:
-        parent, fresh = self._reach(os.path.dirname(path))
+        parent, fresh = self._reach(os.path.dirname(path), rings)
         if parent is None or parent.kind is not Kind.CHAIN:
             return fresh
         root = self.roots.get(path)
@@ -245,7 +245,7 @@ class Tree:
             root = self._plant_root(path, parent)
         armed = self._watches.arm(root)
         if armed is Armed.GONE:
-            self._remove(root)
+            self._give_up(root, rings)
             return fresh
         if not new and armed is not Armed.FRESH:
             return fresh
@@ -291,7 +291,7 @@ class Tree:
             child = Folder(self, parent.below(name), _INSIDE[parent.kind], parent)
         armed = self._watches.arm(child)
         if armed is Armed.GONE:
-            self._remove(child)
+            self._give_up(child, rings)
             return
         parent.attach(child)
         if (new or armed is Armed.FRESH) and child.bell is not None:
@@ -325,6 +325,13 @@ class Tree:
                 if folder.kind is Kind.ROOT:
                     self.ring_root(folder.path, rings, "vanished")
             self._remove(child)
+
+    def _give_up(self, folder: Folder, rings: Rings) -> None:
+        """Forget a folder that went after it was found: let go of, when it was known before."""
+        if folder.parent is not None and folder.parent.children.get(folder.name) is folder:
+            self.let_go(folder.parent, folder.name, rings)
+        else:
+            self._remove(folder)
 
     def _ring_lost(self, path: str, rings: Rings) -> None:
         """Ring for the lost roots at or below a path that went.

@@ -4,11 +4,12 @@ import errno
 import logging
 import os
 
+from sessiond.shortage import LIMIT_ERRORS
 from sessiond.watch.folders import Folder, Kind
 from sessiond.watch.polling import Looks, Spacing
 from sessiond.watch.rings import Rings
 from sessiond.watch.tree import Tree
-from sessiond.watch.watches import LIMIT_ERRORS, Armed, Watches
+from sessiond.watch.watches import Armed, Watches
 
 logger = logging.getLogger("sessiond.watch")
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sessiond.hints import Hint
 from sessiond.progress import Progress
+from sessiond.shortage import Shortage
 from sessiond.watch.folders import Owner
 from sessiond.watch.observer import SessionObserver, TreeEmitter
 from sessiond.watch.rings import Rings
@@ -45,6 +46,7 @@ class Watcher:
         options: How projects are found below a watch root.
         poll_interval: Seconds between two looks at what raises no events.
         force_polling: Watch nothing, look at everything.
+        shortage: Of what inotify gives; one's own, unless other parts of the process watch as well.
         retry_interval: Seconds between two tries to watch what was refused for a limit.
     """
 
@@ -55,13 +57,15 @@ class Watcher:
         options: FinderOptions,
         poll_interval: float = POLL_SECONDS,
         force_polling: bool = False,
+        shortage: Shortage | None = None,
         retry_interval: float = RETRY_SECONDS,
     ) -> None:
         self._on_hint = on_hint
         self._options = options
         self._poll_interval = poll_interval
         self._forced = "polling is configured" if force_polling else None
-        self._watches = Watches()
+        self._shortage = shortage or Shortage()
+        self._watches = Watches(self._shortage)
         self._trees: set[Tree] = set()  # guarded by the lock of the watches; also those still being armed
         self._emitters: dict[str, TreeEmitter] = {}
         self._under: dict[str, bool] = {}
@@ -288,7 +292,8 @@ class Watcher:
         except OSError as error:
             if error.errno != errno.ENOSYS:
                 remedy = "sysctl fs.inotify.max_user_instances=1024"
-                logger.warning(
+                logger.log(
+                    self._shortage.level(error),
                     "no inotify instance is to be had, everything is polled; remedy: %s",
                     remedy,
                     extra={

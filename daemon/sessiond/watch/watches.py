@@ -11,6 +11,7 @@ import sys
 import threading
 from pathlib import Path
 
+from sessiond.shortage import LIMIT_ERRORS, Shortage
 from sessiond.watch.folders import Folder, Kind
 
 if sys.platform == "linux":
@@ -21,7 +22,6 @@ if sys.platform == "linux":
 logger = logging.getLogger("sessiond.watch")
 
 GONE_ERRORS = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
-LIMIT_ERRORS = frozenset({errno.ENOSPC, errno.ENOMEM, errno.EMFILE})
 
 _MAX_USER_WATCHES = Path("/proc/sys/fs/inotify/max_user_watches")
 _SENSIBLE_LIMIT = 524288
@@ -47,12 +47,16 @@ class Watches:
     Without an instance (another platform, `open` not called or failed) every folder is refused, which means
     polled.
 
+    Args:
+        shortage: Of what inotify gives, which other parts of the process need as well.
+
     Attributes:
         lock: Guards the watches and all trees.
         closed_because: Why there is no instance, in words, when `open` failed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, shortage: Shortage) -> None:
+        self._shortage = shortage
         self.lock = threading.RLock()
         self._inotify: Inotify | None = None
         self._behind: dict[int, tuple[Folder, ...]] = {}
@@ -166,7 +170,8 @@ class Watches:
 
     def _warn_of_limit(self, folder: Folder, error: OSError) -> None:
         remedy = f"sysctl fs.inotify.max_user_watches={_sensible_limit(len(self))}"
-        logger.warning(
+        logger.log(
+            self._shortage.level(error),
             "watch limit reached: what has no watch is polled; remedy: %s",
             remedy,
             extra={

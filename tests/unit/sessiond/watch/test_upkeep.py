@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from sessiond.shortage import Shortage
 from sessiond.watch.inotify import Inotify
 from sessiond.watch.rings import Rings
 from sessiond.watch.tree import Tree
@@ -39,7 +40,7 @@ def kernel():
 @pytest.fixture
 def watches(kernel):
     """The watches on that instance."""
-    watches = Watches()
+    watches = Watches(Shortage())
     watches._inotify = kernel
     return watches
 

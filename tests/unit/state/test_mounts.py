@@ -2,7 +2,7 @@
 
 import pytest
 
-from sessiond.watch.mounts import is_silent, parse_mountinfo, read_mounts, type_at
+from sessionlib.state.mounts import is_silent, parse_mountinfo, read_mounts, type_at
 
 MOUNTINFO = """\
 22 27 0:21 / /proc rw,relatime - proc proc rw
@@ -60,5 +60,5 @@ def test_this_system():
 
 def test_no_mountinfo(tmp_path, monkeypatch):
     """A system without the file has no mounts to tell."""
-    monkeypatch.setattr("sessiond.watch.mounts.MOUNTINFO", tmp_path / "none")
+    monkeypatch.setattr("sessionlib.state.mounts.MOUNTINFO", tmp_path / "none")
     assert read_mounts() == []
