@@ -72,6 +72,7 @@ def status_of(**changed: Any) -> Status:
             retried=6,
         ),
         "config": ConfigState(source="the defaults"),
+        "unreadable": 3,
         "owed": (OwedFolder(path="/p/a", error="no"),),
         "roots": (
             RootState(path="/p", mode="events", reason=None, watches=12, sessions_roots=1, degraded=False),

@@ -48,11 +48,12 @@ def _free_port() -> int:
 
 
 class PostgresServer:
-    """One cluster in a folder of its own, reachable over a Unix socket and on loopback."""
+    """One cluster in a folder of its own, reachable over a Unix socket and on an address, mostly loopback."""
 
-    def __init__(self, binaries: Path, *, durable: bool = False) -> None:
+    def __init__(self, binaries: Path, *, durable: bool = False, address: str = "127.0.0.1") -> None:
         self.binaries = binaries
         self.durable = durable
+        self.address = address
         self.home = Path(tempfile.mkdtemp(prefix="sessiond-pg-"))
         self.port = _free_port()
         self._user: str | None = None
@@ -81,7 +82,7 @@ class PostgresServer:
         log = (self.home / "log").open("ab")
         settings = {
             "port": str(self.port),
-            "listen_addresses": "127.0.0.1",
+            "listen_addresses": self.address,
             "unix_socket_directories": str(self.home),
             "fsync": "on" if self.durable else "off",
             "synchronous_commit": "on",
@@ -133,8 +134,8 @@ class PostgresServer:
         return f"postgresql://postgres@/{database}?host={quote(str(self.home))}&port={self.port}"
 
     def tcp_url(self, database: str) -> str:
-        """Return the SQLAlchemy URL for a database, over loopback TCP."""
-        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+        """Return the SQLAlchemy URL for a database, over TCP."""
+        return f"postgresql://postgres@{self.address}:{self.port}/{database}"
 
 
 class GivenServer:

@@ -33,6 +33,7 @@ def a_status(**changes: Any) -> Status:
         events=5000,
         hints=600,
         log_lost=4,
+        unreadable=13,
         subscribers=3,
         changes=44,
         socket="/run/user/1000/sessiond/control.sock",

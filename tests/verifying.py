@@ -4,7 +4,9 @@ A test module imports the fixtures it uses.
 """
 
 import json
+import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -159,6 +161,37 @@ def add(world: World, table: str, row: Mapping[str, Any]) -> None:
 
 def _at(table: Table, row: Mapping[str, Any]) -> list[Any]:
     return [column == row[column.name] for column in table.primary_key.columns]
+
+
+STORED = [
+    (name, column.name)
+    for name in comparing.COMPARED
+    for column in tables.metadata.tables[name].columns
+    if not column.primary_key and (name, column.name) != ("documents", "created_at")
+]
+"""Every column of the mirror that is no key, by its table; of a document nobody reads when it came."""
+
+
+def damages(table: str, column: str) -> list[Any]:
+    """Return values that a column cannot hold, and SQLite takes all the same."""
+    kind = tables.metadata.tables[table].c[column].type
+    if isinstance(kind, JSON) or hasattr(kind, "impl_instance"):
+        return ["nojson", b"\xff"]
+    if isinstance(kind, UtcTime):
+        return ["garbage", "2026-06-01T12:00:00", b"\xff", 7]
+    if isinstance(kind, Guid):
+        return ["garbage", b"\xff"]
+    return ["garbage", b"\xff"] if isinstance(kind, Integer | BigInteger | Boolean) else [b"\xff"]
+
+
+def damage(world: World, table: str, column: str, value: Any, **where: Any) -> None:
+    """Store a value in some rows of SQLite, whatever the column is for."""
+    named = " AND ".join(f"{name} = ?" for name in where) or "1"
+    with closing(sqlite3.connect(str(world.database.url.database), isolation_level=None)) as connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        found = [one if isinstance(one, int) else str(one) for one in where.values()]
+        done = connection.execute(f"UPDATE {table} SET {column} = ? WHERE {named}", (value, *found))
+        assert done.rowcount > 0
 
 
 def meaning(value: Any) -> Any:

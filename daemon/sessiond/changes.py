@@ -21,6 +21,7 @@ from sessiond.news import LONG_AGO, Known, News, is_rewritten, news_of
 from sessiond.progress import Progress
 from sessionlib.db.engine import Database
 from sessionlib.db.queries import changes as queries
+from sessionlib.db.queries import health
 from sessionlib.db.queries.changes import MOST, Asked, Baseline, SessionNow, Written
 from sessionlib.errors import DatabaseError
 from sessionlib.models.base import utc_now
@@ -97,6 +98,8 @@ class Changes:
         self._stopping = False
         self._retry: float | None = None
         self._progressed_at: float | None = None
+        self.unreadable: int | None = None
+        """Sessions with a file that could not be read at the last look; None before the first."""
         # Only the thread that looks touches what follows.
         self._known: dict[UUID, Known] = {}
         self._baseline: Baseline | None = None
@@ -111,6 +114,7 @@ class Changes:
         """
         try:
             self._read_baseline()
+            self._count_unreadable()
         except DatabaseError as error:
             event(_LOG, logging.DEBUG, "feed.postponed", "no database", error=error.message)
         self._thread.start()
@@ -222,6 +226,8 @@ class Changes:
             self._looking_since, self._held_since = self._held_since, None
         try:
             self._take_word(told, bells)
+            # After the doorbells are taken: who rang has committed.
+            self._count_unreadable()
             while scopes:
                 # After a round over many roots one look at all sessions is cheaper than one at each.
                 some = set(scopes) if len(scopes) > _APART else {next(iter(scopes))}
@@ -306,6 +312,10 @@ class Changes:
         if self._baseline is None:
             with self._database.read() as connection:
                 self._baseline = queries.baseline(connection, self._started_at)
+
+    def _count_unreadable(self) -> None:
+        with self._database.read() as connection:
+            self.unreadable = health.unreadable_sessions(connection)
 
     def _known_of(self, session_id: UUID) -> Known:
         known = self._known.get(session_id)

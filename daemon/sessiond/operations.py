@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from sessiond.rescans import RootCounts
 from sessiond.targets import Target
 from sessionlib import __version__
 from sessionlib.config import Config
-from sessionlib.control.status import ConfigState, DatabaseState, QueueState, Status
+from sessionlib.control.status import ConfigState, DatabaseState, QueueState, Status, TrackingState
 from sessionlib.db.engine import public_name
 from sessionlib.errors import DatabaseUnavailableError
 from sessionlib.journal.adapters import ADAPTERS
@@ -62,7 +63,8 @@ class Operations:
         self.listen: str | None = None
         self.config = ConfigState(source=config.source)
         self._settings = config
-        self._exports = Exports(Spool(config.locations.spool), ADAPTERS)
+        self._spool = Spool(config.locations.spool)
+        self._exports = Exports(self._spool, ADAPTERS)
         self._logs = logs
         self._ask_reload = ask_reload
         self._started_at = shown(utc_now())
@@ -158,6 +160,7 @@ class Operations:
             DatabaseError: The database does not answer.
         """
         parts = self._open()
+        parts.upgrades.refuse()
         candidates.check(path, parts.runtime.finder)
         workspace = parts.runtime.registrar.register_project(path)
         parts.rounds.request(EVERYTHING, "project added")
@@ -252,8 +255,19 @@ class Operations:
             roots=board.roots(),
             workspaces=board.workspaces(parts.name_of),
             parts=board.part_states(),
-            tracking=parts.tracking(),
+            tracking=self._tracking(parts),
+            unreadable=parts.changes.unreadable,
         )
+
+    def _tracking(self, parts: Parts) -> TrackingState | None:
+        state = parts.tracking()
+        if state is None:
+            return None
+        try:
+            dead = len(self._spool.buried())
+        except OSError:
+            return state
+        return replace(state, dead=dead)
 
     def _snapshot(
         self, database: DatabaseState, queue: QueueState, *, reasons: tuple[str, ...], **more: Any

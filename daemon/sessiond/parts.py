@@ -24,8 +24,10 @@ from sessiond.logs import event
 from sessiond.progress import Progress
 from sessiond.rescans import Rescans, RootCounts
 from sessiond.rounds import Rounds, Steps
+from sessiond.shortage import Shortage
 from sessiond.targets import Target, roots_of
 from sessiond.tracking import make_tracker
+from sessiond.upgrades import Upgrades
 from sessiond.watch.watcher import Watcher
 from sessionlib.config import Config
 from sessionlib.control.status import TrackingState
@@ -66,14 +68,15 @@ class Parts:
         watch = config.watch
         self._database_file: tuple[int, int] | None = None
         runtime.queue.listen(on_recover=self._recovered, on_results=self._synced)
-        self.debouncer: Debouncer[Path] = Debouncer(
-            runtime.queue.submit, quiet=watch.quiet, longest=watch.longest_delay
-        )
+        quiet, longest = watch.quiet, watch.longest_delay
+        self.debouncer = Debouncer[Path](runtime.queue.submit, quiet=quiet, longest=longest)
+        shortage = Shortage()
         self.watcher = Watcher(
             self._hear,
             options=runtime.finder,
             poll_interval=watch.poll_interval,
             force_polling=watch.force_polling,
+            shortage=shortage,
         )
         self.canary = Canary(self.watcher, config.state_dir)
         self._discovery = Discovery(
@@ -102,7 +105,8 @@ class Parts:
             started_at=utc_now(),
             announce=self.channel.announce,
         )
-        self.tracker = make_tracker(config, runtime, self._settled_before)
+        self.upgrades = Upgrades(runtime)
+        self.tracker = make_tracker(config, runtime, shortage, self.upgrades.refuse, self._settled_before)
         self.board = Board(
             runtime.queue,
             self.rounds,
@@ -245,6 +249,7 @@ class Parts:
     # --- from the rounds -----------------------------------------------------------------------
 
     def _discover(self) -> list[Path]:
+        self.upgrades.look()
         found = self._discovery.find()
         self._learn_names()
         return found
@@ -259,6 +264,7 @@ class Parts:
         accept_missing: bool,  # noqa: FBT001 - of Steps
         picture: Picture | None,
     ) -> Report:
+        self.upgrades.refuse()
         began = time.monotonic()
         report = self.runtime.reconcile(path, accept_missing=accept_missing, picture=picture)
         if report.complete:

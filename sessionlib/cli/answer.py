@@ -94,6 +94,7 @@ class Answer(NamedTuple):
         freshness: Of the mirror, where the answer comes from it.
         notes: Sentences that people and scripts should see beside the data (standard error in a pipe).
         exit_code: What the command ends with.
+        summary: What ``--json`` says beside the rows, where these are not all of the answer.
         stream: Printed one by one as they come, instead of all else; (row, line) for programs and people.
     """
 
@@ -102,4 +103,5 @@ class Answer(NamedTuple):
     freshness: Freshness | None = None
     notes: Sequence[str] = ()
     exit_code: int = 0
+    summary: Mapping[str, Any] | None = None
     stream: Iterable[tuple[Any, str]] | None = None

@@ -45,13 +45,23 @@ def _failed(error: Exception) -> int:
         complain(error.message, advice(error))
         return error.exit_code
     if os.environ.get(TRACEBACK_VARIABLE):
-        raise error
-    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        import traceback
+
+        sys.stderr.write(_clean("".join(traceback.format_exception(error))))
+        return 1
+    first = _clean(str(error).strip() or type(error).__name__).splitlines()[0]
     complain(
         f"unexpected {type(error).__name__}: {first}",
         f"run it again with {TRACEBACK_VARIABLE}=1 to see where, and report it",
     )
     return 1
+
+
+def _clean(text: str) -> str:
+    """Return words that nobody of us wrote without what in them is a secret, or looks like one."""
+    from sessionlib.redaction import Redactor, is_sensitive
+
+    return Redactor(value for name, value in os.environ.items() if is_sensitive(name)).clean(text)
 
 
 def _written(code: int) -> int:

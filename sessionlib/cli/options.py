@@ -56,6 +56,18 @@ def reading_options() -> argparse.ArgumentParser:
     return parent
 
 
+def add_paths(parser: argparse.ArgumentParser, what: str) -> None:
+    """Let a verb take any number of paths; `what` says of what, and what is taken without one."""
+    parser.add_argument("paths", nargs="*", metavar="PATH", type=a_path, help=what)
+
+
+def add_accept_missing(parser: argparse.ArgumentParser) -> None:
+    """Let a verb believe what would otherwise be held back."""
+    parser.add_argument(
+        "--accept-missing", action="store_true", help="believe it when most sessions of a root are gone"
+    )
+
+
 def whole(least: int, most: int = MOST) -> Callable[[str], int]:
     """Return the kind of an option that takes a whole number from `least` to `most`."""
 

@@ -17,6 +17,7 @@ def json_object(answer: Answer) -> dict[str, Any]:
         "as_of": iso(fresh.as_of) if fresh and fresh.as_of else None,
         "stale": fresh.stale if fresh else False,
         "rows": [_json_row(row) for row in answer.rows],
+        **({} if answer.summary is None else {"summary": dict(answer.summary)}),
     }
 
 

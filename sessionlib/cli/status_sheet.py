@@ -41,7 +41,18 @@ def moment(iso: object) -> str:
 
 def sheet(tree: "Mapping[str, Any]") -> list[str]:
     """Return the rest, a block for each thing that an operator looks for."""
-    blocks = (_process, _database, _queue, _tracking, _roots, _workspaces, _owed, _parts, _config)
+    blocks = (
+        _process,
+        _database,
+        _queue,
+        _unreadable,
+        _tracking,
+        _roots,
+        _workspaces,
+        _owed,
+        _parts,
+        _config,
+    )
     return [line for block in blocks for line in block(tree)]
 
 
@@ -94,6 +105,12 @@ def _queue(tree: "Mapping[str, Any]") -> "Iterator[str]":
         yield _line("feed", f"{tree['changes']} changes since the start, {tree.get('subscribers')} listening")
 
 
+def _unreadable(tree: "Mapping[str, Any]") -> "Iterator[str]":
+    if _count(tree, "unreadable"):
+        held = words(_count(tree, "unreadable"), "session")
+        yield _line("unreadable", f"{held}, the last good rows are kept (sessionctl query unreadable)")
+
+
 def _tracking(tree: "Mapping[str, Any]") -> "Iterator[str]":
     tracking = _tree(tree, "tracking")
     if not tracking:
@@ -107,6 +124,9 @@ def _tracking(tree: "Mapping[str, Any]") -> "Iterator[str]":
         yield _line("", f"{words(_count(tracking, 'dropped'), 'hook event')} lost: the spool was full")
     if _count(tracking, "buried"):
         yield _line("", f"{words(_count(tracking, 'buried'), 'hook event')} could not be used, and put aside")
+    if _count(tracking, "dead"):
+        lie = words(_count(tracking, "dead"), "hook event")
+        yield _line("", f"{lie} put aside in the spool's folder dead (sessionctl quality)")
     if _count(tracking, "unlinked"):
         active = words(_count(tracking, "unlinked"), "active conversation")
         yield _line("", f"{active} on no known session (sessionctl query unlinked-conversations)")

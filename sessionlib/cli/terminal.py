@@ -32,7 +32,8 @@ class Terminal:
             if index:
                 self._console.print()
             for part in shown:
-                self._console.print(part)
+                # A sentence is whole: one with a command is copied. The terminal itself begins new lines.
+                self._console.print(part, soft_wrap=isinstance(block, Lines))
         for note in answer.notes:
             self._console.print(Text(visible(note)))
         for line in freshness_line(answer.freshness):

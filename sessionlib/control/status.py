@@ -92,6 +92,7 @@ class TrackingState:
         stored: Deliveries stored since the start.
         buried: Deliveries that could not be used and were put aside since the start.
         lines: Lines of transcripts read since the start.
+        dead: Deliveries that were put aside and lie in the spool now; None when they cannot be listed.
         unlinked: Active conversations that work on no session that is known; None before the first look.
         last_delivery_at: When a hook that was heard of last ran; None before.
         error: Why nothing is stored at present.
@@ -102,6 +103,7 @@ class TrackingState:
     stored: int
     buried: int
     lines: int
+    dead: int | None = None
     unlinked: int | None = None
     last_delivery_at: str | None = None
     error: str | None = None
@@ -158,6 +160,7 @@ class Status:
         log_lost: Log lines that could not be written since the start.
         log_error: Why, while that lasts.
         tracking: How reading the agents' journals gets on; None when none are read.
+        unreadable: Sessions with a file that cannot be read, by the last look at the database; None before.
         socket: Where the control routes are served.
         listen: host:port of the loopback listener, if there is one.
     """
@@ -192,6 +195,7 @@ class Status:
     log_lost: int = 0
     log_error: str | None = None
     tracking: TrackingState | None = None
+    unreadable: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the snapshot as plain JSON values."""

@@ -28,10 +28,13 @@ _SQLITE_CHECKPOINT = 4_000
 """Pages in the write-ahead log (16 MB) at which a commit moves them into the database: the more there are,
 the more of them are one and the same page, and the fewer commits have to wait for the disk."""
 # The zone: years 1 and 9999 overflow in Python when the server shows them in another one. Compilation of
-# statements: it takes longer than any of ours.
+# statements: it takes longer than any of ours. TCP: a server process whose client is gone without a word
+# keeps its locks, and in the middle of a pipeline no other limit ends it; the kernel's own is two hours.
 _PG_OPTIONS = (
-    "-c statement_timeout=15s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s"
+    "-c statement_timeout=11s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s"
     " -c timezone=UTC -c jit=off"
+    " -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=3 -c tcp_keepalives_count=3"
+    " -c tcp_user_timeout=10s"
 )
 _PUBLIC_OPTIONS = frozenset({"dbname", "host", "hostaddr", "mode", "port", "service", "sslmode", "uri"})
 """Options of a URL that hold no secret; others, such as sslpassword, may."""
@@ -40,7 +43,7 @@ _PG_CONNECT: dict[str, Any] = {
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
-    "tcp_user_timeout": 10_000,
+    "tcp_user_timeout": 8_000,
     "application_name": "sessiond",
 }
 
@@ -231,12 +234,15 @@ def _unusable(message: str) -> ConfigError:
 
 
 def _postgres(url: URL, pool_size: int, *, pgbouncer: bool) -> Engine:
+    # Imported late: whoever keeps a SQLite file needs no driver of another database.
+    from sessionlib.db.patience import make_patient  # noqa: PLC0415
+
     arguments = {name: value for name, value in _PG_CONNECT.items() if name not in url.query}
     if pgbouncer:
         arguments["prepare_threshold"] = None
     elif "options" not in url.query:
         arguments["options"] = _PG_OPTIONS
-    return create_engine(
+    engine = create_engine(
         url,
         pool_size=pool_size,
         max_overflow=4,
@@ -245,6 +251,16 @@ def _postgres(url: URL, pool_size: int, *, pgbouncer: bool) -> Engine:
         hide_parameters=True,
         connect_args=arguments,
     )
+    make_patient(engine, pgbouncer=pgbouncer)
+    return engine
+
+
+def take_time(connection: Connection) -> None:
+    """Let the statements of this transaction take as long as they need, where somebody would end them."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+        driver: Any = connection.connection.driver_connection
+        driver.patience = None
 
 
 def _create_file(path: Path) -> None:

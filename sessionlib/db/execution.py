@@ -28,6 +28,10 @@ _CHUNK = 400
 _SEEN_OF_EVENT = ("agent_id", "detail", "tool_use_id", "at", "size", "digest", "body")
 
 
+PENDING = "pending"
+"""The attribution of a conversation whose records are not all counted by one: some are still to be."""
+
+
 class Stored(NamedTuple):
     """What is stored of a batch's conversations, by their ids and keys."""
 
@@ -291,3 +295,14 @@ def drop_oldest_logs(connection: Connection, before: datetime, most: int) -> int
     keys = [table.project_id, table.conversation_id, table.event_key]
     oldest = select(*keys).where(table.at < before).order_by(table.at).limit(most)
     return connection.execute(delete(tables.agent_logs).where(tuple_(*keys).in_(oldest))).rowcount
+
+
+def pending(connection: Connection) -> dict[UUID, list[UUID]]:
+    """Return the conversations whose records are not all counted by one attribution, by project."""
+    table = tables.conversations.c
+    found: dict[UUID, list[UUID]] = defaultdict(list)
+    for project_id, conversation_id in connection.execute(
+        select(table.project_id, table.conversation_id).where(table.attribution == PENDING)
+    ):
+        found[project_id].append(conversation_id)
+    return found

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from sqlalchemy import Connection, inspect, text
 
-from sessionlib.db.engine import Database
+from sessionlib.db.engine import Database, take_time
 from sessionlib.db.tables import metadata
 from sessionlib.errors import SchemaMismatchError, SchemaMissingError
 
@@ -100,7 +100,7 @@ def upgrade(database: Database, *, target: str = HEAD) -> SchemaState:
         return before
     with database.write() as connection:
         if database.is_postgres:
-            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+            take_time(connection)
             connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
         before = _state_of(current_revision(connection))

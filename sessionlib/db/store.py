@@ -1,14 +1,14 @@
 """What the files-to-database bridge reads and writes: locks, stored copies, shown sessions, batches."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, Self
 from uuid import UUID
 
-from sqlalchemy import Connection, Table, exists, select, tuple_, update
+from sqlalchemy import Column, Connection, Table, select, tuple_, update
 
-from sessionlib.db import bulk, tables
+from sessionlib.db import bulk, damage, tables
 from sessionlib.db.bulk import Encoded
 from sessionlib.db.rows import (
     CheckpointRow,
@@ -95,6 +95,10 @@ def lock_sessions(connection: Connection, session_ids: Iterable[UUID]) -> None:
     bulk.lock_ids(connection, session_ids)
 
 
+Fetch = Callable[[Connection, Any, Sequence[Column[Any]]], list[tuple[Any, ...]]]
+"""Reads a cursor's rows, as `bulk.fetch` or `damage.fetch` does."""
+
+
 class Held(NamedTuple):
     """What is stored of some sessions while their locks are held."""
 
@@ -129,24 +133,31 @@ _SHOWN = (
 )
 
 
-def hold_sessions(connection: Connection, project_id: UUID, ids: Collection[UUID]) -> Held:
-    """Take the sessions' locks and return all their copies, in every workspace, and what their rows show."""
-    return _held(connection, project_id, ids, locked=True)
+def hold_sessions(
+    connection: Connection, project_id: UUID, ids: Collection[UUID], *, fetch: Fetch = bulk.fetch
+) -> Held:
+    """Take the sessions' locks and return all their copies, in every workspace, and what their rows show.
+
+    With `damage.fetch` something stands in for values that cannot be read.
+    """
+    return _held(connection, project_id, ids, fetch, locked=True)
 
 
 def stored_sessions(connection: Connection, project_id: UUID, ids: Collection[UUID]) -> Held:
-    """Return what `hold_sessions` does, without a lock: it may be otherwise by now."""
-    return _held(connection, project_id, ids, locked=False)
+    """Return what `hold_sessions` does, whatever is stored, without a lock: it may be otherwise by now."""
+    return _held(connection, project_id, ids, damage.fetch, locked=False)
 
 
-def _held(connection: Connection, project_id: UUID, ids: Collection[UUID], *, locked: bool) -> Held:
+def _held(
+    connection: Connection, project_id: UUID, ids: Collection[UUID], fetch: Fetch, *, locked: bool
+) -> Held:
     wanted = [_COPY_COLUMNS, _SHOWN_COLUMNS]
     with bulk.pipelined(connection):
         if locked:
             lock_sessions(connection, ids)
         cursors = [bulk.ask_among(connection, sql, project_id, ids) for sql in (_COPIES, _SHOWN)]
     copy_rows, shown_rows = (
-        bulk.fetch(connection, cursor, columns) for cursor, columns in zip(cursors, wanted, strict=True)
+        fetch(connection, cursor, columns) for cursor, columns in zip(cursors, wanted, strict=True)
     )
     found: dict[UUID, list[Copy]] = {session_id: [] for session_id in ids}
     for row in copy_rows:
@@ -158,10 +169,12 @@ def _held(connection: Connection, project_id: UUID, ids: Collection[UUID], *, lo
 def files_at(
     connection: Connection, project_id: UUID, workspace_id: UUID, root: str, slugs: Collection[str]
 ) -> list[FileRow]:
-    """Return the copies that are stored of these folders of a sessions root, whichever session they name."""
+    """Return the copies that are stored of these folders of a sessions root, whichever session they name.
+
+    Something stands in for values that cannot be read.
+    """
     place = {"project_id": project_id, "workspace_id": workspace_id, "root": root}
-    rows = bulk.rows_among(connection, tables.session_files, place, "slug", slugs)
-    return [FileRow(*row) for row in rows]
+    return [FileRow(*row) for row in damage.files_among(connection, place, slugs)]
 
 
 def knows_any(connection: Connection, project_id: UUID, ids: Collection[UUID]) -> bool:
@@ -171,14 +184,21 @@ def knows_any(connection: Connection, project_id: UUID, ids: Collection[UUID]) -
 
 
 def bodies(connection: Connection, project_id: UUID, hashes: Collection[str]) -> dict[str, Any]:
-    """Return the parsed documents with these hashes."""
+    """Return the parsed documents with these hashes.
+
+    Raises:
+        DamagedDocumentError: One of them cannot be read.
+    """
     table = tables.documents.c
     rows = connection.execute(
         select(table.content_hash, table.body).where(
             table.project_id == project_id, table.content_hash.in_(list(hashes))
         )
     )
-    return {row[0]: row[1] for row in rows}
+    try:
+        return {row[0]: row[1] for row in rows}
+    except (ValueError, TypeError) as error:
+        raise damage.DamagedDocumentError("its last good content is damaged in the database") from error
 
 
 def inputs_of(connection: Connection, file: FileRow) -> list[InputRow]:
@@ -231,33 +251,8 @@ def last_versions(connection: Connection, project_id: UUID, ids: Collection[UUID
         "JOIN session_versions v ON v.project_id = s.project_id AND v.session_id = s.session_id "
         "AND v.seq = s.version_seq WHERE s.project_id = {project} AND s.session_id {among}"
     )
-    rows = bulk.fetch(connection, bulk.ask_among(connection, sql, project_id, ids), columns)
+    rows = damage.fetch(connection, bulk.ask_among(connection, sql, project_id, ids), columns)
     return {row[1]: VersionRow(*row) for row in rows}
-
-
-class Unbacked(NamedTuple):
-    """A session that is not known to be gone, and has no copy that is not."""
-
-    session_id: UUID
-    workspace_id: UUID
-    root: str
-    slug: str
-
-
-def unbacked(connection: Connection, project_id: UUID) -> list[Unbacked]:
-    """Return the sessions of a project that no copy backs, by root and slug."""
-    session, copy = tables.sessions.c, tables.session_files.c
-    live = exists().where(
-        copy.project_id == session.project_id,
-        copy.session_id == session.session_id,
-        copy.missing_since.is_(None),
-    )
-    rows = connection.execute(
-        select(session.session_id, session.workspace_id, session.root, session.slug)
-        .where(session.project_id == project_id, session.missing_since.is_(None), ~live)
-        .order_by(session.root, session.slug)
-    )
-    return [Unbacked(*row) for row in rows]
 
 
 _INSERT_ONLY_SESSION = frozenset({"first_seen_at"})

@@ -2,21 +2,37 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, case, delete, func, select, text
+from sqlalchemy import Connection, case, delete, func, literal, select, text, tuple_
 
 from sessionlib.db import bulk, execution, tables
 from sessionlib.db.execution_rows import AgentRow, UsageRow, UsageTotalRow
 from sessionlib.db.tables import usage_records
+from sessionlib.db.types import TextType, UtcTime
+
+Position = tuple[datetime, str, str]
+"""Where a record stands in its conversation: time, client, message."""
 
 
-def of_conversation(connection: Connection, project_id: UUID, conversation_id: UUID) -> list[UsageRow]:
-    """Return all usage records of a conversation."""
-    rows = bulk.rows_among(
-        connection, usage_records, {"project_id": project_id}, "conversation_id", [conversation_id]
+def slice_of(
+    connection: Connection, project_id: UUID, conversation_id: UUID, after: Position | None, most: int
+) -> list[UsageRow]:
+    """Return usage records of a conversation in order, at most so many, behind a position if one is given."""
+    table = usage_records.c
+    wanted = [table.project_id == project_id, table.conversation_id == conversation_id]
+    if after is not None:
+        at, client, message_id = after
+        place = tuple_(table.at, table.client, table.message_id)
+        wanted += [
+            table.at >= at,
+            place > tuple_(literal(at, UtcTime()), literal(client, TextType), literal(message_id, TextType)),
+        ]
+    rows = connection.execute(
+        select(usage_records).where(*wanted).order_by(table.at, table.client, table.message_id).limit(most)
     )
     return [UsageRow(*row) for row in rows]
 

@@ -19,6 +19,8 @@ FULL_MARK = "full"
 DROPPED_MARK = "dropped"
 MOST_FILES, MOST_BYTES = 50_000, 512 * 1024 * 1024
 """What may wait in the spool."""
+MOST_BURIED = 1_000
+"""How many of the deliveries that were put aside are kept: they are examples, and each was told of."""
 
 _HEADER_MOST = 64 * 1024
 _SIGNS = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
@@ -164,10 +166,19 @@ class Spool:
         (self.inbox / name).unlink(missing_ok=True)
 
     def bury(self, name: str) -> None:
-        """Put aside a delivery that cannot be used, for people to look at."""
+        """Put aside a delivery that cannot be used, for people to look at; of many the oldest go."""
         grave = self.folder / DEAD
         grave.mkdir(mode=0o700, exist_ok=True)
         (self.inbox / name).replace(grave / name)
+        for old in self.buried()[:-MOST_BURIED]:
+            with suppress(OSError):  # a folder that somebody put there is not ours to empty
+                (grave / old).unlink()
+
+    def drop(self, name: str) -> None:
+        """Remove a delivery of which the hook could keep nothing but the header, and count it as lost."""
+        self.done(name)
+        with suppress(OSError), (self.folder / DROPPED_MARK).open("ab") as file:  # the disk may be full
+            file.write(b".")
 
     def relieve(self) -> None:
         """Take the mark away that the spool is full, and what was left half written long ago."""

@@ -9,7 +9,7 @@ import errno
 import hashlib
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -87,12 +87,17 @@ def read_on(path: Path, cursor: Cursor | None, *, most: int = PORTION, longest: 
         if not stat.S_ISREG(seen.st_mode):
             raise NotReadableError(errno.EINVAL, "no regular file", str(path))
         identity = _signed(seen.st_dev), _signed(seen.st_ino)
-        goes_on = cursor is not None and _is_same(file, cursor, identity, seen.st_size)
-        start = cursor.offset if goes_on and cursor is not None else 0
-        file.seek(start)
-        lines, end, passed_over, is_all = _lines(file, start, most, longest)
-        made = Cursor(*identity, end, _check(file, end))
-        return Portion(tuple(lines), made, cursor is not None and not goes_on, is_all, passed_over)
+        before = None if cursor is None else _known(file, cursor, identity, seen.st_size)
+        is_anew = cursor is not None and before is None
+        start = 0 if cursor is None or before is None else cursor.offset
+        found = _lines(file, start, before or b"", most, longest)
+        known = before or b""
+        if not file.begins(start - len(known), known + found.head):
+            # Rewritten under our eyes: what we read is of neither file, and its own ids sort out the lines.
+            found = _lines(file, 0, b"", most, longest)
+            is_anew = cursor is not None
+        made = Cursor(*identity, found.end, hashlib.sha256(found.tail).hexdigest())
+        return Portion(tuple(found.lines), made, is_anew, found.is_all, found.passed_over)
 
 
 class _File:
@@ -119,6 +124,10 @@ class _File:
     def at(self, offset: int, count: int) -> bytes:
         return os.pread(self._descriptor, count, offset)
 
+    def begins(self, offset: int, content: bytes) -> bool:
+        """Tell whether this content, which was read there, stands there still."""
+        return self.at(offset, len(content)) == content
+
 
 def _opened(path: Path) -> _File:
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -130,47 +139,87 @@ def _opened(path: Path) -> _File:
         raise
 
 
-def _is_same(file: _File, cursor: Cursor, identity: tuple[int, int], size: int) -> bool:
-    """Tell whether this is the file of the cursor, and what was read of it still stands there."""
+def _known(file: _File, cursor: Cursor, identity: tuple[int, int], size: int) -> bytes | None:
+    """Return the bytes before the cursor, if this is its file and they stand there still; else None."""
     if (cursor.dev, cursor.inode) != identity or size < cursor.offset:
-        return False
-    return _check(file, cursor.offset) == cursor.check
+        return None
+    length = min(cursor.offset, CHECKED)
+    before = file.at(cursor.offset - length, length)
+    return before if hashlib.sha256(before).hexdigest() == cursor.check else None
 
 
-def _check(file: _File, offset: int) -> str:
-    length = min(offset, CHECKED)
-    return hashlib.sha256(file.at(offset - length, length)).hexdigest()
+@dataclass(slots=True)
+class _Found:
+    """Whole lines of a file.
+
+    The cursor's check is made of what was read, never of what stands there afterwards: who rewrites the file
+    in between would be vouched for.
+
+    Attributes:
+        end: Where the last line ends.
+        tail: The last `CHECKED` bytes before that.
+        lines: Without their ends.
+        head: The first bytes that were read.
+        passed_over: How many lines were too long.
+        is_all: Whether there is no further whole line yet.
+    """
+
+    end: int
+    tail: bytes
+    lines: list[bytes] = field(default_factory=list)
+    head: bytes = b""
+    passed_over: int = 0
+    is_all: bool = False
 
 
-def _lines(file: _File, start: int, most: int, longest: int) -> tuple[list[bytes], int, int, bool]:
-    """Return whole lines, where the last one ends, how many were passed over, and whether these are all.
+def _lines(file: _File, start: int, before: bytes, most: int, longest: int) -> _Found:
+    """Read whole lines from a place, behind the bytes `before`.
 
     What a chunk ends with is not kept: where the line ends must be found first. Then it is read again, in one
     piece, unless it is too long.
     """
-    lines: list[bytes] = []
-    end = position = start
-    passed_over = 0
-    while end - start < most:
+    found = _Found(start, before)
+    file.seek(start)
+    position, recent = start, before
+    while found.end - start < most:
         chunk = file.read(min(_CHUNK, max(most, 1)))
         if not chunk:
-            return lines, end, passed_over, True
-        before, position = position, position + len(chunk)
-        *whole, _ = chunk.split(b"\n")
-        for piece in whole:
-            ends = before + len(piece)
-            length = ends - end
-            if length > longest:
-                passed_over += 1
-            elif length == len(piece):
-                lines.append(piece)
-            else:
-                line = file.at(end, length)
-                if len(line) < length:
-                    return lines, end, passed_over, True  # it was cut meanwhile
-                lines.append(line)
-            end = before = ends + 1
-    return lines, end, passed_over, False
+            found.is_all = True
+            return found
+        found.head = found.head or chunk[:CHECKED]
+        begin, position = position, position + len(chunk)
+        is_there = _take(file, found, begin, chunk, longest)
+        if found.end > begin:
+            found.tail = _last(recent, chunk, found.end - begin)
+        if not is_there:
+            return found
+        recent = _last(recent, chunk, len(chunk))
+    return found
+
+
+def _last(before: bytes, chunk: bytes, length: int) -> bytes:
+    """Return the last `CHECKED` bytes up to a place in a chunk, which may begin before it."""
+    return (before + chunk[:length] if length < CHECKED else chunk[length - CHECKED : length])[-CHECKED:]
+
+
+def _take(file: _File, found: _Found, begin: int, chunk: bytes, longest: int) -> bool:
+    """Add the lines that end within a chunk; tell whether they are still there to be read in one piece."""
+    *whole, _ = chunk.split(b"\n")
+    for piece in whole:
+        ends = begin + len(piece)
+        length = ends - found.end
+        if length > longest:
+            found.passed_over += 1
+        elif length == len(piece):
+            found.lines.append(piece)
+        else:
+            line = file.at(found.end, length)
+            if len(line) < length:
+                found.is_all = True
+                return False  # it was cut meanwhile
+            found.lines.append(line)
+        found.end = begin = ends + 1
+    return True
 
 
 def _signed(number: int) -> int:

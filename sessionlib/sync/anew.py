@@ -12,10 +12,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from sessionlib.db import comparing, store
+from sessionlib.db import comparing, damage, store
 from sessionlib.db.comparing import Difference
 from sessionlib.db.rows import FileRow
 from sessionlib.db.store import Copy, Held
+from sessionlib.errors import StateInvalidError
 from sessionlib.sync import reading
 from sessionlib.sync.looks import load_look
 from sessionlib.sync.places import Place, stored_name
@@ -66,12 +67,14 @@ class Examined:
         found: The differences, by the session's folder name.
         shown: The workspace whose copy each session should show.
         rejected: (path, reason) of copies that the database has refused as they are now.
+        lost: (path, reason) of sessions whose last good content is damaged, and in no file that is there.
     """
 
     task: Task
     found: dict[str, list[Difference]] = field(default_factory=dict)
     shown: dict[str, UUID] = field(default_factory=dict)
     rejected: list[tuple[str, str]] = field(default_factory=list)
+    lost: list[tuple[str, str]] = field(default_factory=list)
 
 
 def read(portion: Portion, settled: Collection[str] = (), *, enough: int = _ENOUGH) -> Readings:
@@ -102,8 +105,11 @@ def stored(connection: Connection, portion: Portion, *, locked: bool) -> Held:
         locked: Take the sessions' locks first.
     """
     ids = portion.session_ids()
-    ask = store.hold_sessions if locked else store.stored_sessions
-    held = ask(connection, portion.project_id, sorted(ids.values()))
+    wanted = sorted(ids.values())
+    if locked:
+        held = store.hold_sessions(connection, portion.project_id, wanted, fetch=damage.fetch)
+    else:
+        held = store.stored_sessions(connection, portion.project_id, wanted)
     root = portion.places[0].root
     for slug, session_id in ids.items():
         mine = root, stored_name(slug)
@@ -140,6 +146,9 @@ def with_history(connection: Connection, project_id: UUID, held: Held) -> Held:
     return Held(held.copies, shown)
 
 
+_LOST = "its last good content is damaged in the database; mend its files, then run sessionctl rebuild"
+
+
 def examine(
     connection: Connection, portion: Portion, readings: Readings, held: Held, now: datetime
 ) -> Examined:
@@ -158,8 +167,15 @@ def examine(
     ids = portion.session_ids()
     before = {row[:4]: row for copies in held.copies.values() for row, _ in copies}
     task = Task(connection, portion.project_id, held, now, anew=True)
+    lost: dict[str, str] = {}
     for slug, copies in readings.items():
-        task.renew(ids[slug], slug, list(zip(portion.places, copies, strict=True)))
+        try:
+            task.renew(ids[slug], slug, list(zip(portion.places, copies, strict=True)))
+        except (damage.DamagedDocumentError, StateInvalidError, LookupError, AttributeError, TypeError):
+            # Its documents are asked for where no file that can be read has its content.
+            if any(copy.snapshot is not None and copy.snapshot.error is None for copy in copies):
+                raise
+            lost[slug] = _LOST
     batch = task.batch
     files = [before[row[:4]] for row in batch.files if row[:4] in before]
     slugs = {session_id: slug for slug, session_id in ids.items()}
@@ -167,9 +183,12 @@ def examine(
     for one in (
         *comparing.differences(connection, batch, files),
         *_gone(portion, readings, before, ids),
-        *_wrongly_gone(task, held),
+        *_wrongly_observed(task, held),
     ):
         examined.found.setdefault(slugs[one.session_id], []).append(one)
+    for slug, reason in lost.items():
+        examined.lost.append((stored_name(str(portion.places[0].path / slug)), reason))
+        examined.found.setdefault(slug, []).append(_lost(task, held, ids[slug]))
     for row in batch.files:
         was = before.get(row[:4])
         if was is not None and row.error is None and _is_refused(was, row):
@@ -205,13 +224,30 @@ def _gone(
                 yield Difference(ids[slug], "session_files", named, None, row[4:], None)
 
 
-def _wrongly_gone(task: Task, held: Held) -> Iterable[Difference]:
-    """Return the sessions that should be marked as gone: all of their copies are."""
-    for session_id, missing_since, _ in task.observed:
-        if missing_since is not None:
-            key = (("project_id", task.project_id), ("session_id", session_id))
-            was = held.shown[session_id].missing_since
-            yield Difference(session_id, "sessions", key, comparing.PRESENCE, was, missing_since)
+def _wrongly_observed(task: Task, held: Held) -> Iterable[Difference]:
+    """Return the sessions no copy of which is understood, and that stand otherwise than these copies do."""
+    for session_id, missing_since, error in task.observed:
+        key = (("project_id", task.project_id), ("session_id", session_id))
+        known = held.shown[session_id]
+        if (known.missing_since is None) is not (missing_since is None):
+            yield Difference(
+                session_id, "sessions", key, comparing.PRESENCE, known.missing_since, missing_since
+            )
+        if known.error != error:
+            yield Difference(session_id, "sessions", key, "error", known.error, error)
+
+
+def _lost(task: Task, held: Held, session_id: UUID) -> Difference:
+    known = held.shown.get(session_id)
+    copies = (copy.row.content_hash for copy in held.copies[session_id])
+    named = known.content_hash if known is not None else next(filter(None, copies), "")
+    key = (("project_id", task.project_id), ("content_hash", named))
+    return Difference(session_id, "documents", key, "body", "(damaged)", None)
+
+
+def is_lost(one: Difference) -> bool:
+    """Tell whether a difference is a document that cannot be read, and that no file tells again."""
+    return (one.table, one.column, one.expected) == ("documents", "body", None)
 
 
 def look_again(portion: Portion, early: Readings, settled: Collection[str] = ()) -> Readings:

@@ -6,7 +6,6 @@ or with None where that failed. It ends with its input.
 """
 
 import contextlib
-import gc
 import os
 import pickle
 import subprocess
@@ -20,7 +19,7 @@ from typing import NamedTuple
 from sessionlib.db.engine import Database
 from sessionlib.errors import DatabaseError, RowRejectedError
 from sessionlib.models.base import utc_now
-from sessionlib.sync import anew
+from sessionlib.sync import anew, piping
 from sessionlib.sync.anew import Portion, Readings
 from sessionlib.sync.mirror import Mirror
 from sessionlib.sync.places import Place, stored_name
@@ -325,15 +324,5 @@ def serve(requests: Connection, answers: Connection) -> None:
         database.close()
 
 
-def main() -> int:
-    """Serve on standard input and output; return 0, also when the other side is gone."""
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 20)
-    requests, answers = Connection(0, writable=False), Connection(1, readable=False)
-    with contextlib.suppress(EOFError, OSError):
-        serve(requests, answers)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(piping.serve(serve, 100_000))

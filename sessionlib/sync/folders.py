@@ -12,16 +12,24 @@ from sessionlib.state.checkout import Checkout, find_checkout
 from sessionlib.state.looks import signed64
 from sessionlib.sync.places import stored_name
 
+_LONGEST_PATH = 1 << 16
+_MOST_TREES = 50
+"""Worktrees that are looked at to find a project's: the writer of the database waits meanwhile."""
+
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A workspace's folder as it is now, and the keys its project may be known by, best first."""
+    """A workspace's folder as it is now, and the keys its project may be known by, best first.
+
+    `checkout` is the repository those keys speak of; None where there is none.
+    """
 
     path: Path
     dev: int
     inode: int
     aliases: tuple[str, ...]
     name: str
+    checkout: Checkout | None = None
 
 
 def folder_at(host_id: UUID, path: Path, checkout: Checkout | None, *, explicit: bool = False) -> Folder:
@@ -40,9 +48,11 @@ def folder_at(host_id: UUID, path: Path, checkout: Checkout | None, *, explicit:
         seen = path.stat()
     except OSError as error:
         raise StateNotFoundError(f"no folder {path}", session_dir=path) from error
-    aliases = [f"path:{host_id}:{stored_name(str(path))}"]
+    aliases = [_path_key(host_id, path)]
     name = path.name
-    if checkout is not None and (checkout.path == path or not explicit):
+    if checkout is not None and explicit and checkout.path != path:
+        checkout = None
+    if checkout is not None:
         aliases.append(f"git:{host_id}:{stored_name(str(checkout.common_dir))}")
         if checkout.remote_url:
             aliases.append(f"remote:{checkout.remote_url}")
@@ -51,7 +61,53 @@ def folder_at(host_id: UUID, path: Path, checkout: Checkout | None, *, explicit:
             name = checkout.main_path.name
     # The root folder of a container has no name.
     name = stored_name(name) or "root"
-    return Folder(path, signed64(seen.st_dev), signed64(seen.st_ino), tuple(aliases), name)
+    return Folder(path, signed64(seen.st_dev), signed64(seen.st_ino), tuple(aliases), name, checkout)
+
+
+def kin_of(host_id: UUID, folder: Folder) -> list[str]:
+    """Return the keys of the paths at which other checkouts of a folder's repository lie now.
+
+    A project that was registered before it became a repository is known by its path alone, until somebody
+    looks it up again: whoever finds a worktree of it first must ask for that one.
+    """
+    mine = folder.checkout
+    if mine is None:
+        return []
+    paths = [mine.main_path, *(_tree_of(entry) for entry in _listed(mine.common_dir))]
+    others = [path for path in paths if path is not None and path != folder.path]
+    return [_path_key(host_id, path) for path in others if _shares(path, mine)]
+
+
+def _path_key(host_id: UUID, path: Path) -> str:
+    return f"path:{host_id}:{stored_name(str(path))}"
+
+
+def _listed(common_dir: Path) -> list[Path]:
+    """Return what git keeps of each additional worktree, whether that is still there or not."""
+    try:
+        return sorted((common_dir / "worktrees").iterdir())[:_MOST_TREES]
+    except OSError:
+        return []
+
+
+def _tree_of(entry: Path) -> Path | None:
+    """Return the folder of a worktree, by the one line git keeps of it: the path of its ``.git`` file."""
+    pointer = entry / "gitdir"
+    try:
+        if not stat.S_ISREG(pointer.stat().st_mode):
+            return None
+        with pointer.open("rb") as file:
+            line = os.fsdecode(file.read(_LONGEST_PATH)).rstrip("\r\n")
+        # Without links, as workspaces are registered; a relative one is meant from here.
+        return Path(os.path.realpath((entry / line).parent)) if line else None
+    except (OSError, ValueError):
+        return None
+
+
+def _shares(path: Path, mine: Checkout) -> bool:
+    """Tell whether a checkout of the same repository lies at a path: git lists also those that have gone."""
+    other = find_checkout(path)
+    return other is not None and (other.path, other.common_dir) == (path, mine.common_dir)
 
 
 def owner_of(host_id: UUID, sessions_path: Path, is_registered: Callable[[Path], bool]) -> Folder:

@@ -26,6 +26,7 @@ class Outage:
     Attributes:
         error: What an operator should read, from the first failure until work succeeds again; else None.
         pausing: True while nothing should be tried but the probe.
+        is_probed: Whether an answer to the probe is the end of it: what is wrong is what the probe looks at.
 
     Args:
         probe: Asks the database for a sign of life; raises while there is none.
@@ -44,14 +45,16 @@ class Outage:
         self._reminded = 0.0
         self.error: str | None = None
         self.pausing = False
+        self.is_probed = False
 
     @property
     def lasting(self) -> float | None:
         """Seconds since the outage began; None without one."""
         return None if self.error is None else self._clock() - self._since
 
-    def begin(self, error: SessionlibError) -> None:
+    def begin(self, error: SessionlibError, *, is_probed: bool = False) -> None:
         """Note that the database is down; the first to say so logs it."""
+        self.is_probed = is_probed
         if self.error is None:
             self._delay = FIRST_PROBE
             self._since = self._reminded = self._clock()

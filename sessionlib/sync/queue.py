@@ -126,6 +126,12 @@ class SyncQueue:
             self._ready.notify_all()
         return ticket
 
+    def suspend(self, error: SessionlibError) -> None:
+        """Pause for what somebody else found wrong with the database, until the probe is answered."""
+        with self._lock:
+            self._outage.begin(error, is_probed=True)
+            self._ready.notify_all()
+
     @property
     def owed(self) -> dict[Path, str]:
         """The folders whose tries are used up, with their last error."""
@@ -356,19 +362,15 @@ class SyncQueue:
                 unreadable = isinstance(error, StateUnreadableError)
                 is_news = self._owed.add(job.path, words, since=job.since, unreadable=unreadable)
                 self._lanes.finish(job)
-            _LOG.log(
-                logging.ERROR if is_news else logging.DEBUG,
-                "sync given up; the next reconcile tries again",
-                extra={
-                    "event": "sync.gave_up",
-                    "fields": {
-                        "path": stored_name(str(job.path)),
-                        "attempts": job.attempts.count if job.attempts else 1,
-                        "kind": type(error).__name__ if error else "Exception",
-                        "error": words,
-                    },
-                },
-            )
+            fields = {
+                "path": stored_name(str(job.path)),
+                "attempts": job.attempts.count if job.attempts else 1,
+                "kind": type(error).__name__ if error else "Exception",
+                "error": words,
+            }
+            level = logging.ERROR if is_news else logging.DEBUG
+            message = "sync given up; the next reconcile tries again"
+            _LOG.log(level, message, extra={"event": "sync.gave_up", "fields": fields})
             self._settle_tickets([(job, "owed")])
 
     def _pause(self, jobs: list[Job], error: SessionlibError) -> None:
@@ -379,11 +381,13 @@ class SyncQueue:
     def _probe(self) -> None:
         """Ask until the database answers, then let all workers try."""
         try:
-            self._outage.wait_for_answer()
+            is_over = self._outage.wait_for_answer() and self._outage.is_probed
         finally:
             with self._lock:
                 self._probing = False
                 self._ready.notify_all()
+        if is_over:
+            self._note_answer()
 
     def _settle_tickets(self, outcomes: Iterable[tuple[Job, str]]) -> None:
         settled: Counter[tuple[Ticket, str]] = Counter()

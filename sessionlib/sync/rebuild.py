@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from sessionlib.db import store
 from sessionlib.db.engine import Database
+from sessionlib.db.unbacked import unbacked
 from sessionlib.sync.anew import Portion
 from sessionlib.sync.checking import Suspect, checked
+from sessionlib.sync.damages import mended
 from sessionlib.sync.mirror import Mirror
 from sessionlib.sync.places import Place, stored_name
 from sessionlib.sync.reconcile import Reconciler, Report
@@ -83,11 +84,15 @@ class Rebuilder:
         """
         began = time.monotonic()
         result = Rebuilt(problems=list(found.problems))
+        rows, sessions = mended(self._database, found, observed=True)
         gone = self._look(result, found.whole)
         done = checked(self._database, found, progress, self._mirror)
         result.sessions = done.sessions
         renewed = done.renewed + self._renew_torn(done.suspects)
-        result.written, result.rows = renewed.sessions, renewed.rows
+        result.written, result.rows = sessions + renewed.sessions, rows + renewed.rows
+        # What is left is of copies that cannot be read now.
+        rows, sessions = mended(self._database, found, observed=False)
+        result.written, result.rows = result.written + sessions, result.rows + rows
         result.rejected = sorted(renewed.rejected)
         refused = {path for path, _ in result.rejected}
         unreadable = {*done.unreadable, *renewed.unreadable}
@@ -133,7 +138,7 @@ class Rebuilder:
         for project_id, places in by_project(found.whole).items():
             at = {(place.workspace_id, place.root) for place in places}
             with self._database.read() as connection:
-                rows = store.unbacked(connection, project_id)
+                rows = unbacked(connection, project_id)
             ids = [row.session_id for row in rows if (row.workspace_id, row.root) in at]
             if ids:
                 result.settled += self._mirror.settle(project_id, ids)

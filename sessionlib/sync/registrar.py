@@ -9,6 +9,7 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -20,11 +21,11 @@ from sessionlib.db import pictures, store
 from sessionlib.db.crud import hosts, projects, workspaces
 from sessionlib.db.crud.workspaces import Root, RootPlace
 from sessionlib.db.engine import Database
-from sessionlib.errors import StateNotFoundError
+from sessionlib.errors import RowRejectedError, StateNotFoundError
 from sessionlib.models import ProjectCreate, Workspace, WorkspaceCreate, WorkspaceUpdate
 from sessionlib.state.checkout import find_checkout
 from sessionlib.state.looks import signed64
-from sessionlib.sync.folders import Folder, folder_at, is_folder, located, owner_of, root_in
+from sessionlib.sync.folders import Folder, folder_at, is_folder, kin_of, located, owner_of, root_in
 from sessionlib.sync.places import Place, real_name, stored_name
 from sessionlib.sync.registry import Registry
 
@@ -93,7 +94,7 @@ class Registrar:
     def look_up(self, sessions_paths: Iterable[Path]) -> None:
         """Look many sessions roots up at once: those that lie as they are registered cost two queries in all.
 
-        The others are left to `place_of`.
+        Those that lack a key they have by now get it. The others are left to `place_of`.
 
         Raises:
             DatabaseError: The database does not answer.
@@ -110,9 +111,13 @@ class Registrar:
             with self._database.read() as connection:
                 wanted_aliases = {alias for placed in found.values() for alias in placed.aliases}
                 aliases = projects.aliases_among(connection, wanted_aliases)
-            self._keep(
-                {path: one.place for path, one in found.items() if aliases.issuperset(one.aliases)}, before
-            )
+            # A repository or a remote since it was registered: before anything new is, which may share it.
+            lacking = {path for path, one in found.items() if not aliases.issuperset(one.aliases)}
+            self._keep({path: one.place for path, one in found.items() if path not in lacking}, before)
+            for path in sorted(lacking):
+                # Gone since it was looked at, or of no database's size: the others do not wait for it.
+                with suppress(StateNotFoundError, RowRejectedError):
+                    self._looked_up(path)
 
     def known(self, sessions_path: Path) -> Place | None:
         """Return the place of a sessions root if it has been looked up, without asking the database."""
@@ -223,7 +228,7 @@ class Registrar:
         return here
 
     def _new_workspace(self, connection: Connection, folder: Folder, text: str) -> Workspace:
-        project_id = projects.by_alias(connection, folder.aliases)
+        project_id = self._project_of(connection, folder)
         if project_id is None:
             # The last key is the most portable one: the remote's URL, else git's folder, else the path.
             new = ProjectCreate(slug=slug_of(folder.name), name=folder.name, minted_from=folder.aliases[-1])
@@ -243,6 +248,17 @@ class Registrar:
                 inode=folder.inode,
             ),
         )
+
+    def _project_of(self, connection: Connection, folder: Folder) -> UUID | None:
+        """Return the project a new workspace belongs to; None where it is one of its own.
+
+        What shares its repository goes before what shares its remote, and need not be known by that yet.
+        """
+        own = [alias for alias in folder.aliases if not alias.startswith("remote:")]
+        known = projects.by_alias(connection, own)
+        if known is None and folder.checkout is not None:
+            known = projects.by_alias(connection, kin_of(self._host.host_id, folder))
+        return known or projects.by_alias(connection, folder.aliases)
 
     def _moved(self, connection: Connection, known: list[Workspace], folder: Folder) -> Workspace | None:
         """Return the workspace this folder was before it moved, or None.

@@ -30,7 +30,7 @@ class Renewed:
     def of(cls, portion: Portion, readings: Readings, examined: Examined) -> Self:
         """Return what comes of sessions that were examined, once what differs is written."""
         found = {
-            slug: {(one.table, one.key) for one in some if not anew.is_gone(one)}
+            slug: {(one.table, one.key) for one in some if not (anew.is_gone(one) or anew.is_lost(one))}
             for slug, some in examined.found.items()
         }
         unread = [
@@ -38,7 +38,7 @@ class Renewed:
             for place, slug, problem in anew.unread(portion, readings)
         ]
         rows = sum(map(len, found.values()))
-        return cls(sum(map(bool, found.values())), rows, tuple(anew.torn(readings)), unread)
+        return cls(sum(map(bool, found.values())), rows, tuple(anew.torn(readings)), unread, examined.lost)
 
     def __add__(self, other: "Renewed") -> "Renewed":
         return Renewed(

@@ -47,6 +47,15 @@ class Survey:
         """How many sessions there are."""
         return sum(map(len, self.groups.values()))
 
+    @property
+    def sessions(self) -> set[tuple[UUID, str, str]]:
+        """The sessions, by project, root and folder's name."""
+        return {
+            (places[0].project_id, places[0].root, slug)
+            for places, slugs in self.groups.items()
+            for slug in slugs
+        }
+
     def portions(self) -> Iterator[Portion]:
         """Return the sessions in small groups."""
         for places, slugs in self.groups.items():
@@ -102,6 +111,22 @@ def survey(
     found.whole = [place for place, slugs in asked.slugs.items() if slugs is None]
     _list(found, asked, database, known)
     return found
+
+
+def stored_in(database: Database, places: Iterable[Place]) -> set[tuple[UUID, str, str]]:
+    """Return the sessions (project, root, folder's name) that have a copy in roots that are there now.
+
+    Raises:
+        DatabaseError: The database does not answer.
+    """
+    there = [place for place in places if os.path.isdir(place.path)]
+    with database.read() as connection:
+        rows = pictures.copy_states(connection, [key_of(place) for place in there])
+    return {
+        (there[row[0]].project_id, there[row[0]].root, real_name(row[1]))
+        for row in rows
+        if isinstance(row[1], str)
+    }
 
 
 def _choose(found: Survey, asked: _Asked, known: Sequence[Place], finder: FinderOptions, path: Path) -> None:

@@ -230,11 +230,22 @@ class Task:
         self._add_session(batch, session_id, best, known, content or restore(self._open, best))
 
     def _settle_gone(self, session_id: UUID, known: Shown | None) -> None:
-        """Tombstone a session when all its files are gone; a missing workspace alone proves nothing."""
-        rows = [copy.row for copy in self._copies[session_id]]
-        gone = [row.missing_since for row in rows if row.missing_since is not None]
-        if known is not None and len(gone) == len(rows) and known.missing_since is None:
-            self._observe(session_id, max(gone, default=self._now), known.error)
+        """Tombstone a session when all its files are gone; a missing workspace alone proves nothing.
+
+        A copy that was never understood shows nothing; but with it the session is there.
+        """
+        if known is None:
+            return
+        copies = self._copies[session_id]
+        gone = [copy.row.missing_since for copy in copies if copy.row.missing_since is not None]
+        there = [copy.row for copy in copies if copy.row.missing_since is None and not copy.workspace_missing]
+        if len(gone) == len(copies):
+            if known.missing_since is None:
+                self._observe(session_id, max(gone, default=self._now), known.error)
+        elif there:
+            newest = max(there, key=lambda row: (row.mtime_ns, row.path))
+            if known.missing_since is not None or known.error != newest.error:
+                self._observe(session_id, None, newest.error)
 
     def _observe(self, session_id: UUID, missing_since: datetime | None, error: str | None) -> None:
         self.observed.append((session_id, missing_since, error))

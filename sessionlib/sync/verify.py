@@ -13,18 +13,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sessionlib.db import store
 from sessionlib.db.comparing import Difference
 from sessionlib.db.engine import Database
+from sessionlib.db.unbacked import unbacked
 from sessionlib.models.base import utc_now
 from sessionlib.state.layout import STATE_FILE
 from sessionlib.sync import anew, causes
 from sessionlib.sync.anew import Portion
 from sessionlib.sync.causes import Drift
-from sessionlib.sync.checking import Suspect, checked
+from sessionlib.sync.checking import Suspect, checked, unread
+from sessionlib.sync.damages import Damaged, damaged_in
 from sessionlib.sync.mapping import time_of
 from sessionlib.sync.places import Place, real_name, stored_name
-from sessionlib.sync.surveying import Survey, by_project
+from sessionlib.sync.surveying import Survey, by_project, stored_in
 
 _LOCKED = 16
 """Sessions that are locked at once: read and compared within a few milliseconds."""
@@ -48,6 +49,7 @@ class Verified:
 
     Attributes:
         sessions: How many were compared.
+        stored: How many there are of this host: compared, or with a copy in a root that is there.
         drifted: How many of them, and of sessions roots, differ.
         count: How many differences there are.
         drifts: The first of them, as many as were asked for.
@@ -57,6 +59,7 @@ class Verified:
     """
 
     sessions: int = 0
+    stored: int = 0
     drifted: int = 0
     count: int = 0
     drifts: list[Drift] = field(default_factory=list)
@@ -101,6 +104,7 @@ class Verifier:
         self._known = known
         self._is_live = is_live
         self._limit = limit
+        self._broken: dict[str, str] = {}
 
     def run(self, survey: Survey, progress: Progress) -> Verified:
         """Compare everything; blocks for about half a millisecond a session, and a few seconds for drift.
@@ -113,20 +117,28 @@ class Verifier:
             DatabaseError: The database does not answer.
         """
         first = checked(self._database, survey, progress)
+        damages: dict[Path, list[Damaged]] = {}
+        for value in damaged_in(self._database, survey):
+            damages.setdefault(value.path, []).append(value)
         result = Verified(
             sessions=first.sessions,
-            unreadable=sorted(first.unreadable),
+            stored=self._stored(survey),
             missing=[stored_name(str(place.path)) for place in survey.missing],
             problems=survey.problems,
         )
         for start in range(0, len(first.suspects), _AT_ONCE):
             for one in self.confirmed(first.suspects[start : start + _AT_ONCE]):
                 folder = _path_in(one.suspect.places, one.shown) / one.suspect.slug
-                self._add(result, causes.explained(folder, one.found or [], utc_now()))
-        for path, unbacked in unbacked_in(self._database, survey):
-            self._add(result, [causes.unbacked(path, unbacked)])
+                folders = [place.path / one.suspect.slug for place in one.suspect.places]
+                bad = [value for path in folders for value in damages.pop(path, ())]
+                self._add(result, causes.explained(folder, one.found or [], utc_now(), bad))
+        for path, bad in sorted(damages.items()):
+            self._add(result, causes.explained(path, [], utc_now(), bad))
+        for path, key in unbacked_in(self._database, survey):
+            self._add(result, [causes.unbacked(path, key)])
         for path, count in self._unknown(survey).items():
             self._add(result, [causes.unknown(path, count)])
+        result.unreadable = sorted({*first.unreadable, *self._broken.items()})
         return result
 
     def _add(self, result: Verified, drifts: Sequence[Drift]) -> None:
@@ -186,6 +198,9 @@ class Verifier:
             readings = anew.read(portion, settled)
             examined = anew.examine(connection, portion, readings, held, utc_now())
         torn = anew.torn(readings)
+        # What looked half written at first, and does so still.
+        some = {slug: copies for slug, copies in readings.items() if slug in settled}
+        self._broken.update(unread(portion, some))
         first = portion.places[0].workspace_id
         return [
             Looked(
@@ -195,6 +210,9 @@ class Verifier:
             )
             for slug in readings
         ]
+
+    def _stored(self, survey: Survey) -> int:
+        return len(survey.sessions | stored_in(self._database, self._known()))
 
     def _unknown(self, survey: Survey) -> dict[Path, int]:
         """Return the sessions roots that are not registered, also a moment later."""
@@ -213,15 +231,11 @@ def unbacked_in(database: Database, survey: Survey) -> Iterator[tuple[Path, dict
     Only those whose row names a sessions root that was asked for as a whole. What has a folder, or a copy
     that is not marked as gone, was compared.
     """
-    compared = {
-        (places[0].project_id, places[0].root, slug)
-        for places, slugs in survey.groups.items()
-        for slug in slugs
-    }
+    compared = survey.sessions
     for project_id, places in by_project(survey.whole).items():
         at = {(place.workspace_id, place.root): place for place in places}
         with database.read() as connection:
-            rows = store.unbacked(connection, project_id)
+            rows = unbacked(connection, project_id)
         for row in rows:
             place = at.get((row.workspace_id, row.root))
             if place is not None and (project_id, row.root, real_name(row.slug)) not in compared:

@@ -6,8 +6,10 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -113,6 +115,11 @@ def agree(daemon: Daemon) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]
         assert compared[place["path"]]["reconciled_at"] == place["reconciled_at"]
         ages = (place["age_s"], compared[place["path"]]["age_s"])
         assert ages[0] <= ages[1] <= scraped("workspace_reconcile_age_seconds", path=place["path"])
+    # With the database away nobody asks it again; what was known last is told.
+    assert status["unreadable"] == scraped("unreadable_sessions")
+    assert [row["count"] for row in found.get("quarantine", ())] in ([], [status["unreadable"]])
+    dead = sum(row["count"] for row in found.get("spool-buried", ()))
+    assert status["tracking"]["dead"] == scraped("spool_dead") == dead
     assert found["daemon"][0]["facts"]["stale"] == status["stale"] == scraped("stale")
     return status, found
 
@@ -137,6 +144,8 @@ def test_all_three_agree_while_the_database_is_down(
     daemon = a_daemon(sqlite_url, tmp_path).start()
     file = Path(sqlite_url.removeprefix("sqlite:///"))
     wait_until(lambda: not daemon.client.status().stale, "a fresh mirror")
+    (tmp_path / "code" / "shop" / "agents" / "sessions" / "wall" / "state.json").write_text("{")
+    wait_until(lambda: daemon.client.status().unreadable == 1, "the file that cannot be read")
     try:
         for path in file.parent.glob(f"{file.name}*"):
             path.unlink()
@@ -144,11 +153,39 @@ def test_all_three_agree_while_the_database_is_down(
         builders.make_session(tmp_path / "code" / "shop" / "agents/sessions", "roof")
         daemon.wait_for_event("db.down")
         status, found = agree(daemon)
-        assert status["database"]["up"] is False
+        assert (status["database"]["up"], status["unreadable"]) == (False, 1)
+        assert "quarantine" not in found
+        assert daemon.client.status().unreadable == 1
+        assert median(taken(daemon) for _ in range(10)) < 0.1
         assert [found[name][0]["level"] for name in ("daemon-database", "database", "daemon")] == ["bad"] * 3
         assert status["oldest_unsynced_s"] is not None
     finally:
         daemon.stop(signal.SIGKILL)
+
+
+def taken(daemon: Daemon) -> float:
+    """Return how many seconds an answer takes."""
+    began = time.monotonic()
+    daemon.client.status()
+    return time.monotonic() - began
+
+
+def test_all_three_agree_on_what_cannot_be_used(daemon: Daemon, tmp_path: Path, wait_until: Wait) -> None:
+    """A session's file, and a delivery in the spool; with both mended nothing is counted any more."""
+    wait_until(lambda: not daemon.client.status().stale, "a fresh mirror")
+    state = tmp_path / "code" / "shop" / "agents" / "sessions" / "wall" / "state.json"
+    good = state.read_text()
+    state.write_text("{")
+    (daemon.state_dir / "spool" / "new" / "00000000000000000001.1.a,S=5").write_text("scrap")
+    wait_until(lambda: asked(daemon)["unreadable"] == asked(daemon)["tracking"]["dead"] == 1, "both")
+    _, found = agree(daemon)
+    assert [found[name][0]["level"] for name in ("quarantine", "spool-buried")] == ["warn", "warn"]
+    sheet = sessionctl(daemon.environment, "status").stdout
+    assert "unreadable 1 session, the last good rows are kept" in sheet
+    state.write_text(good)
+    shutil.rmtree(daemon.state_dir / "spool" / "dead")
+    wait_until(lambda: asked(daemon)["unreadable"] == asked(daemon)["tracking"]["dead"] == 0, "neither")
+    agree(daemon)
 
 
 def test_all_three_agree_where_events_do_not_come(sqlite_url: str, tmp_path: Path, wait_until: Wait) -> None:

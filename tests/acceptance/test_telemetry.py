@@ -9,7 +9,7 @@ import pytest
 
 from sessionlib.journal.spool import Spool
 from tests.acceptance.processes import Daemon, environment
-from tests.acceptance.test_secrets import free_port
+from tests.canaries import free_port
 from tests.conftest import Wait
 from tests.controls import Answer, UnixConnection, exchanged
 

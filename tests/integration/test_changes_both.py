@@ -39,6 +39,24 @@ def test_a_new_session_and_its_change(watch: Watch, root: Path) -> None:
     assert (changed.kind, changed.seq, changed.phase) == ("changed", 2, "plan")
 
 
+def test_unreadable_sessions_are_counted(watch: Watch, root: Path) -> None:
+    """Each session once, also one of which no row was ever made; none when they are mended or gone."""
+    assert watch.changes.unreadable == 0
+    folders = [builders.make_session(root, name, builders.v2()) for name in ("wall", "roof", "yard")]
+    watch.touch(*folders)
+    for folder in folders[:2]:
+        builders.write_json(folder / "state.json", b"[]")
+    new = builders.make_session(root, "new", builders.v2())
+    builders.write_json(new / "state.json", b"[]")
+    watch.touch(*folders, new)
+    assert {change.slug for change in watch.look() if change.kind == "unreadable"} == {"wall", "roof", "new"}
+    assert watch.changes.unreadable == 3
+    save(folders[0], 1)
+    watch.touch(*folders)
+    watch.look()
+    assert watch.changes.unreadable == 2
+
+
 def test_versions_between_two_looks(watch: Watch, root: Path) -> None:
     """All versions that were committed before a look are published, in order, and once."""
     folder = builders.make_session(root, "wall", builders.v2())

@@ -234,6 +234,8 @@ def test_a_delivery_that_was_put_aside_is_named_with_its_reason(ward: Ctl) -> No
     spool.bury("00000000000000000001.1.a,S=7")
     (row,) = examined(ward)["spool-buried"]
     assert (row["count"], row["examples"]) == (1, ["00000000000000000001.1.a,S=7: it has no header"])
+    assert row["level"] == "warn"
+    assert row["next"].endswith(f"delete what you do not need: {spool.folder / 'dead'}")
 
 
 def test_everything_that_is_not_well_says_what_to_do(ward: Ctl) -> None:

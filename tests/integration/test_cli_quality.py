@@ -247,7 +247,7 @@ def test_rows_without_an_owner_are_found(desk: Ctl, mirror_database: Database) -
     assert "orphans" not in found(desk)
     unguarded(mirror_database, "DELETE FROM conversations")
     row = found(desk)["orphans"]
-    assert row["count"] == 2
+    assert (row["count"], "sessionctl verify" in row["next"]) == (2, True)
     assert row["examples"] == [
         "agents: 1 without their row in conversations",
         "todos: 1 without their row in conversations",
@@ -286,6 +286,10 @@ def test_what_lies_in_the_spool_is_told(desk: Ctl) -> None:
     rows = found(desk)
     assert rows["buried-deliveries"]["examples"] == ["1: it names no session_id", "2: it has no header"]
     assert (rows["dropped-deliveries"]["count"], len(rows)) == (3, 2)
+    assert rows["buried-deliveries"]["next"].endswith(f"delete what you do not need: {spool.folder / 'dead'}")
+    (spool.folder / "dropped").unlink()
+    said = desk("quality")
+    assert (said.code, "warn  buried-deliveries: 2 " in said.out) == (0, True), said
 
 
 def test_a_daemon_that_looks_may_leave_a_conversation_open(desk: Ctl, mirror_database: Database) -> None:

@@ -4,8 +4,10 @@ import json
 import os
 import pty
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,16 @@ def _execute(ctl: Ctl, *statements: str) -> None:
         for statement in statements:
             connection.exec_driver_sql(statement)
     database.close()
+
+
+def _damage(ctl: Ctl, *statements: str) -> None:
+    """Run statements on SQLite as its own shell does, without a look at what they break."""
+    url = str(ctl.environment["SESSIOND_DATABASE_URL"])
+    if not url.startswith("sqlite"):
+        pytest.skip("PostgreSQL refuses it")
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as connection:
+        for statement in statements:
+            connection.execute(statement)
 
 
 def _age(ctl: Ctl) -> None:
@@ -64,10 +76,14 @@ def test_drift_is_named_and_ends_with_one(mirrored: Ctl) -> None:
     ):
         assert str(words) in said.out
     assert "1 session with 1 difference" in said.out
+    assert f"  run: sessionctl rebuild {folder}" in said.out.splitlines()
+    assert "  sessions.topic: edited → Search box" in said.out.splitlines()
     said = mirrored("verify", "--json")
     (row,) = said.object["rows"]
     assert said.code == 1
     assert (row["path"], row["table"], row["column"]) == (str(folder), "sessions", "topic")
+    summary = said.object["summary"]
+    assert (summary["sessions"], summary["stored"], summary["differences"]) == (7, 7, 1)
     assert (row["stored"], row["expected"]) == ("edited", "Search box")
     assert set(row["key"]) == {"project_id", "session_id"}
     assert mirrored("verify", mirrored.code / "garden").code == 0
@@ -142,6 +158,59 @@ def test_without_a_database_or_sessions_it_says_so(bare_ctl: Ctl, monkeypatch: p
     monkeypatch.setenv("SESSIOND_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
     for verb in ("verify", "rebuild"):
         assert bare_ctl(verb).code == 69
+
+
+def test_nothing_to_compare_is_no_clean_bill(mirrored: Ctl) -> None:
+    """Where nothing is known verify ends with 2, as rebuild does; what is stored all the same is told."""
+    said = mirrored("verify", mirrored.code / "garden")
+    assert (said.code, "1 of 7 sessions of this host compared in" in said.out) == (0, True)
+    garden = mirrored.code / "garden/agents/sessions"
+    _execute(
+        mirrored,
+        "DELETE FROM workspace_roots WHERE workspace_id IN (SELECT workspace_id FROM "
+        "session_files WHERE slug = 'wall')",
+    )
+    said = mirrored("verify")
+    assert said.code == 1
+    assert f"1 session stored of {garden}, which is not registered" in said.err
+    assert mirrored("sync", garden).code == 0
+    assert mirrored("verify").code == 0
+    _execute(mirrored, *(f"DELETE FROM {name}" for name in ("session_files", "sessions", "workspaces")))
+    said = mirrored("verify")
+    assert (said.code, said.out) == (2, "")
+    assert "there is nothing to verify" in said.err
+    assert mirrored("rebuild").code == 2
+
+
+def test_copies_without_a_workspace_are_told(mirrored: Ctl) -> None:
+    """Rows that lost their owner are compared with nothing, and the verb that judges them is named."""
+    _damage(mirrored, "DELETE FROM workspaces WHERE path LIKE '%garden'")
+    said = mirrored("verify")
+    assert (said.code, "sessionctl quality" in said.err) == (1, True)
+
+
+def test_damaged_values_end_nothing(mirrored: Ctl) -> None:
+    """Values that cannot be read are drift like any other, and a rebuild writes over all of them at once."""
+    _age(mirrored)
+    _damage(
+        mirrored,
+        "UPDATE documents SET body = x'ff'",
+        "UPDATE sessions SET missing_since = 'garbage', synced_at = 'garbage'",
+        "UPDATE session_files SET missing_since = 'garbage', observed_at = x'ff'",
+    )
+    said = mirrored("verify", "--json")
+    assert said.code == 1
+    found = {(row["table"], row["column"], row["stored"]) for row in said.object["rows"]}
+    assert {
+        ("sessions", "missing_since", "garbage"),
+        ("sessions", "synced_at", "garbage"),
+        ("session_files", "missing_since", "garbage"),
+        ("session_files", "observed_at", "\\xff"),
+    } <= found
+    assert "damaged" in mirrored("verify").out
+    assert mirrored("rebuild").code == 0
+    assert mirrored("verify").code == 0
+    assert mirrored("sessions").code == 0
 
 
 @pytest.mark.usefixtures("quick")

@@ -257,6 +257,38 @@ def test_waits_that_end(own: Database) -> None:
     own.probe()
 
 
+def test_a_server_ends_its_side_of_a_dead_link(own: Database) -> None:
+    """In the middle of a pipeline it waits for more, with its locks, whatever other limits there are."""
+    names = ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count", "tcp_user_timeout")
+    with own.read() as connection:
+        told = [connection.execute(text(f"SHOW {name}")).scalar_one() for name in names]
+    assert told == ["10", "3", "3", "10000"]
+
+
+def test_without_any_schema_nothing_is_made(server: postgres.PostgresServer) -> None:
+    """Not as temporary tables either, which would be gone with the connection."""
+    postgres.execute(server, "DROP DATABASE IF EXISTS bare WITH (FORCE)")
+    postgres.execute(server, "CREATE DATABASE bare")
+    postgres.execute(server, "DROP SCHEMA public", "bare")
+    bare = Database(url_of(server, "bare"))
+    with pytest.raises(DatabaseError, match="no schema has been selected"):
+        schema.upgrade(bare)
+    bare.close()
+
+
+def test_nobody_slips_tables_in_before_ours(own: Database) -> None:
+    """The schemas are those of when the connection was made; temporary tables come last."""
+    with own.write() as connection:
+        (pinned,) = connection.execute(text("SHOW search_path")).one()
+        connection.execute(text("CREATE TEMP TABLE hosts (host_id int)"))
+        assert connection.execute(text("SELECT count(*) FROM hosts WHERE name IS NULL")).scalar_one() == 0
+        connection.execute(text("CREATE SCHEMA postgres"))
+        connection.execute(text("CREATE TABLE postgres.projects (project_id int)"))
+        assert connection.execute(text("SELECT current_schemas(false)")).scalar_one()[0] == "public"
+        connection.rollback()
+    assert pinned == "public, pg_temp"
+
+
 def test_refusals_of_all_writes(own: Database) -> None:
     """Read-only, no privilege, and tables or columns that are missing concern more than one row."""
     insert_host = "INSERT INTO hosts VALUES (gen_random_uuid(), 'x', NULL, now())"

@@ -289,7 +289,7 @@ def test_postgres_compresses_documents_with_lz4(postgres_url: str) -> None:
 def test_postgres_settings(postgres_url: str) -> None:
     """Statements, locks and idle transactions end by themselves, and times are in UTC."""
     wanted = {
-        "statement_timeout": "15s",
+        "statement_timeout": "11s",
         "lock_timeout": "10s",
         "idle_in_transaction_session_timeout": "30s",
         "timezone": "UTC",
@@ -302,7 +302,10 @@ def test_postgres_settings(postgres_url: str) -> None:
     assert asked == wanted
     behind = Database(postgres_url, pgbouncer=True)
     with behind.read() as connection:
-        assert connection.exec_driver_sql("SHOW statement_timeout").scalar() == "0"
+        assert connection.exec_driver_sql("SHOW statement_timeout").scalar() == "11s"
+        connection.commit()
+        connection.connection.driver_connection.autocommit = True
+        assert connection.connection.driver_connection.execute("SHOW statement_timeout").fetchone() == ("0",)
         assert connection.connection.driver_connection.prepare_threshold is None
     behind.close()
 

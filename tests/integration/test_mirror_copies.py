@@ -5,9 +5,13 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+from sqlalchemy import text
+
 from tests import builders, mirrors
 from tests.builders import time_of
 from tests.mirrors import World, shown, stamped, worktree
+from tests.verifying import drifts, places, rebuilt
 
 
 def test_the_latest_document_is_shown(world: World, tmp_path: Path) -> None:
@@ -151,3 +155,34 @@ def test_a_copy_shown_from_the_database_equals_one_read_from_its_file(world: Wor
     world.confirm(main)
     again = world.everything(("key", "derived"))
     assert {name: again[name] for name in derived} == {name: first[name] for name in derived}
+
+
+@pytest.mark.parametrize("comes_first", [True, False])
+def test_a_copy_that_was_never_understood_keeps_its_session(
+    world: World, tmp_path: Path, comes_first: bool
+) -> None:
+    """Nobody's last row is shown as gone while a folder of it is there, in whatever order that came about."""
+    main, tree = worktree(tmp_path)
+    good = builders.make_session(main, "one", stamped(1, topic="good"))
+    world.sync(good)
+    if comes_first:
+        world.sync(builders.make_session(tree, "one", b"[1]"))
+    shutil.rmtree(good)
+    world.confirm(main)
+    world.confirm(main)
+    if not comes_first:
+        assert world.session("one")["missing_since"] is not None
+        world.sync(builders.make_session(tree, "one", b"[1]"))
+    row = world.session("one")
+    assert (row["topic"], row["missing_since"]) == ("good", None)
+    assert "object" in row["error"]
+    assert drifts(world) == []
+    with world.database.write() as connection:
+        connection.execute(text("UPDATE sessions SET error = NULL, missing_since = first_seen_at"))
+    assert places(drifts(world)) == [("sessions", "missing_since"), ("sessions", "error")]
+    rebuilt(world)
+    assert drifts(world) == []
+    shutil.rmtree(tree / "one")
+    world.confirm(tree)
+    world.confirm(tree)
+    assert world.session("one")["missing_since"] is not None

@@ -71,6 +71,76 @@ def test_a_clone_with_the_same_remote(world: World, tmp_path: Path) -> None:
     assert not any("secret" in row["alias"] for row in world.rows("project_aliases"))
 
 
+@pytest.mark.parametrize("remote", [None, REMOTE])
+@pytest.mark.parametrize("view", ["running", "restarted", "round"])
+def test_a_worktree_of_what_became_a_repository(
+    world: World, tmp_path: Path, view: str, remote: str | None
+) -> None:
+    """A project that was registered before it was a repository is its worktree's, whichever is seen first."""
+    main = builders.make_project(tmp_path / "shop", ["one"]) / "agents/sessions"
+    before = world.place(main)
+    builders.make_git_repo(tmp_path / "shop", remote)
+    tree = builders.make_project(builders.make_worktree(tmp_path / "shop", tmp_path / "a-tree"), ["one"])
+    now = world if view == "running" else world.restarted()
+    if view == "round":
+        now.registrar.look_up([tree / "agents/sessions", main])
+    place = now.place(tree / "agents/sessions")
+    assert place.project_id == before.project_id
+    assert place.workspace_id != before.workspace_id
+    assert place.session_id("one") == before.session_id("one")
+    assert now.restarted().place(main) == before
+    assert [row["slug"] for row in world.rows("projects")] == ["shop"]
+    clone = project_at(tmp_path / "clone", remote=remote)
+    assert (world.restarted().place(clone).project_id == before.project_id) is (remote is not None)
+
+
+def test_a_worktree_is_rather_its_repositorys_than_its_remotes(world: World, tmp_path: Path) -> None:
+    """A worktree stays with its main checkout where that is another project than the clones of its remote."""
+    main = builders.make_project(tmp_path / "shop") / "agents/sessions"
+    mine = world.place(main)
+    clone = world.place(project_at(tmp_path / "clone", remote=REMOTE))
+    builders.make_git_repo(tmp_path / "shop", REMOTE)
+    tree = builders.make_project(builders.make_worktree(tmp_path / "shop", tmp_path / "tree"))
+    assert world.place(tree / "agents/sessions").project_id == mine.project_id != clone.project_id
+    assert world.restarted().place(main) == mine
+
+
+def test_a_clone_of_what_got_a_remote_later(world: World, tmp_path: Path) -> None:
+    """Of roots that are looked up together those that are known get the keys they have by now first."""
+    main = builders.make_project(tmp_path / "shop") / "agents/sessions"
+    before = world.place(main)
+    builders.make_git_repo(tmp_path / "shop", REMOTE)
+    clone = project_at(tmp_path / "clone", remote=REMOTE)
+    now = world.restarted()
+    now.registrar.look_up([clone, main])
+    assert now.place(clone).project_id == before.project_id
+    assert now.registrar.known(main) == before
+
+
+def test_a_worktree_of_a_repository_that_moved(world: World, tmp_path: Path) -> None:
+    """Worktrees of a bare repository that was moved are still one project, told by each other."""
+    bare = builders.make_git_dir(tmp_path / "bare.git")
+    first = builders.make_project(builders.make_worktree(bare, tmp_path / "one")) / "agents/sessions"
+    before = world.place(first)
+    bare.rename(tmp_path / "moved.git")
+    for name in ("one", "gone"):
+        git_dir = tmp_path / "moved.git/worktrees" / name
+        git_dir.mkdir(exist_ok=True)
+        (git_dir / "gitdir").write_text(f"{tmp_path / name / '.git'}\n")
+    (tmp_path / "one/.git").write_text(f"gitdir: {tmp_path / 'moved.git/worktrees/one'}\n")
+    second = builders.make_project(builders.make_worktree(tmp_path / "moved.git", tmp_path / "two"))
+    assert world.place(second / "agents/sessions").project_id == before.project_id
+
+
+def test_a_path_that_is_no_longer_a_worktree_tells_nothing(world: World, tmp_path: Path) -> None:
+    """What git still lists at a path where another project lies now does not make the two one."""
+    project_at(tmp_path / "main")
+    builders.make_worktree(tmp_path / "main", tmp_path / "tree")
+    shutil.rmtree(tmp_path / "tree")
+    other = world.place(builders.make_project(tmp_path / "tree") / "agents/sessions")
+    assert world.place(tmp_path / "main/agents/sessions").project_id != other.project_id
+
+
 def test_a_clone_on_another_host(world: World, tmp_path: Path) -> None:
     """The same remote on two hosts is one project with two workspaces; the same path alone is not."""
     root = project_at(tmp_path / "a", remote=REMOTE)

@@ -1,5 +1,6 @@
 """The tracker where something goes wrong: folders that are replaced, watches that are refused, kills."""
 
+import logging
 import os
 import shutil
 import subprocess
@@ -13,14 +14,17 @@ from typing import Any
 import pytest
 from watchdog.events import DirCreatedEvent
 
+from sessiond.shortage import Shortage
 from sessiond.tracking.bells import Bells, Covered
+from sessiond.tracking.journals import Journals
 from sessiond.tracking.settling import Settling
-from sessiond.tracking.tracker import Journals, Tracker
+from sessiond.tracking.tracker import Tracker
 from sessionlib.config import Config, DatabaseConfig
 from sessionlib.db import execution
 from sessionlib.db.engine import Database
-from sessionlib.errors import DatabaseBusyError
+from sessionlib.errors import DatabaseBusyError, SchemaMismatchError
 from sessionlib.models.base import utc_now
+from sessionlib.sync.ingest import upkeep
 from tests import builders
 from tests.conftest import Wait
 from tests.ingesting import House
@@ -28,7 +32,7 @@ from tests.mirrors import HOST, Clock, World
 from tests.shops import TWO, Shop
 from tests.talks import Talk, stamp, total
 
-Start = Callable[[Shop], Tracker]
+Start = Callable[..., Tracker]
 
 
 @pytest.fixture
@@ -42,7 +46,7 @@ def start(database_url: str) -> Iterator[Start]:
     """Start a tracker of a shop's journals; stopped at the end."""
     started: list[Tracker] = []
 
-    def begin(shop: Shop) -> Tracker:
+    def begin(shop: Shop, **more: Any) -> Tracker:
         journals = Journals(
             spool=shop.spool,
             folders={shop.config: shop.adapter},
@@ -51,7 +55,7 @@ def start(database_url: str) -> Iterator[Start]:
             transcripts=shop.transcripts,
         )
         config = Config(database=DatabaseConfig(url=database_url))
-        started.append(Tracker(shop.database, shop.host.host_id, journals, config))
+        started.append(Tracker(shop.database, shop.host.host_id, journals, config, **more))
         started[-1].start()
         return started[-1]
 
@@ -164,12 +168,57 @@ def test_sessions_whose_count_failed_wait_again(shop: Shop, monkeypatch: pytest.
         broken.setattr("sessionlib.db.attributing.conversations_touching", refuse)
         with pytest.raises(DatabaseBusyError):
             list(settling.settle())
-    assert settling.due_at is not None
+    assert settling.is_due(), "the next turn must meet the same fault"
     settling.note()
     assert [row["path"] for row in shop.rows("journal_cursors") if row["client"] == "sessiond"] == []
     list(settling.settle())
     assert settling.due_at is None
     assert [row["path"] for row in shop.rows("journal_cursors") if row["client"] == "sessiond"] == ["settled"]
+
+
+def test_a_refusal_that_lasts_is_told_once(
+    shop: Shop, start: Start, wait_until: Wait, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A turn in which the refused statement does not come up is no recovery from it."""
+    caplog.set_level(logging.INFO, "sessiond.tracking")
+    tries = []
+    real = upkeep.note_settled
+
+    def refuse(*given: Any) -> None:
+        tries.append(1)
+        if len(tries) < 4:
+            raise DatabaseBusyError("permission denied for table journal_cursors")
+        real(*given)
+
+    with pytest.MonkeyPatch.context() as broken:
+        broken.setattr(upkeep, "note_settled", refuse)
+        shop.talk().says(1)
+        shop.read()
+        tracker = start(shop)
+        tracker.sessions_changed(shop.conversation()["project_id"], [shop.host.host_id])
+        wait_until(lambda: len(tries) >= 4, "all tries", 20)
+        wait_until(lambda: caplog.records[-1].getMessage() == "tracking goes on", "the end of it")
+    assert [record.getMessage() for record in caplog.records] == ["tracking waits", "tracking goes on"]
+
+
+def test_nothing_is_written_under_a_newer_schema(shop: Shop, start: Start, wait_until: Wait) -> None:
+    """Until that is mended; then what came meanwhile is stored."""
+    newer = threading.Event()
+
+    def refuse() -> None:
+        if newer.is_set():
+            raise SchemaMismatchError("the schema is newer")
+
+    shop.talk().says(1)
+    tracker = start(shop, refuse=refuse)
+    wait_until(lambda: tokens(shop) == 1, "the first answer")
+    newer.set()
+    shop.talk(TWO).says(2)
+    wait_until(lambda: tracker.status().error == "the schema is newer", "the refusal")
+    assert tokens(shop) == 1
+    newer.clear()
+    wait_until(lambda: tokens(shop) == 3, "what came meanwhile")
+    wait_until(lambda: tracker.status().error is None, "the end of it")
 
 
 # --- watches -------------------------------------------------------------------------------------------
@@ -184,7 +233,7 @@ def rung() -> list[Path]:
 @pytest.fixture
 def bells(rung: list[Path]) -> Iterator[Bells]:
     """Bells that are stopped at the end."""
-    made = Bells(rung.append)
+    made = Bells(rung.append, lambda: None, Shortage())
     yield made
     made.stop(5.0)
 
@@ -237,6 +286,7 @@ def test_the_bells_tell_of_a_folder_that_comes_at_last(
 _NO_WATCHES = """
 import logging, sys, time
 from pathlib import Path
+from sessiond.shortage import Shortage
 from sessiond.tracking.bells import Bells, Covered
 
 folder, records, rung = Path(sys.argv[1]), [], []
@@ -250,7 +300,7 @@ def limit(value):
     Path("/proc/sys/user/max_inotify_watches").write_text(str(value))
 
 limit(0)
-bells = Bells(rung.append)
+bells = Bells(rung.append, lambda: None, Shortage())
 for again in (True, True, False, True):
     assert bells.cover(folder, recursive=True, again=again) is Covered.REFUSED
 assert records == ["tracking.unwatched"], records

@@ -2,12 +2,15 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sessionlib.errors import StateNotFoundError
 from sessionlib.state import files
+from sessionlib.sync import rebuild
 from sessionlib.sync.mapping import MAPPING_VERSION
 from tests import builders, mirrors, verifying
 from tests.mirrors import World
@@ -168,3 +171,81 @@ def test_a_root_behind_a_link_is_verified_where_it_lies(world: World, tmp_path: 
     assert (found.sessions, found.count) == (1, 0)
     verifying.edit(world, "sessions", world.session("one"), topic="edited")
     assert [drift.path for drift in drifts(world, tmp_path / "link")] == [str(one)]
+
+
+Damage = Callable[[World, Path], object]
+
+
+def _edit(table: str, **values: Any) -> Damage:
+    return lambda world, one: verifying.edit(world, table, verifying.row_of(world, table, "one"), **values)
+
+
+def _remove(table: str) -> Damage:
+    return lambda world, one: verifying.remove(world, table, verifying.row_of(world, table, "one"))
+
+
+def _save(**values: Any) -> Damage:
+    def saved(world: World, one: Path) -> None:
+        builders.write_json(one / "state.json", verifying.everything("one", **values))
+        verifying.aged(one)
+
+    return saved
+
+
+def _touch(world: World, one: Path) -> None:
+    os.utime(one / "state.json", (1_700_000_000, 1_700_000_000))
+
+
+GONE = {"missing_since": mirrors.NOON}
+DEEDS: dict[str, tuple[Damage, ...]] = {
+    "a session marked as gone": (_edit("sessions", **GONE),),
+    "a copy marked as gone": (_edit("session_files", **GONE),),
+    "both marked as gone": (_edit("sessions", **GONE), _edit("session_files", **GONE)),
+    "an older mapping of the copy": (_edit("session_files", mapping_version=1),),
+    "an older mapping of the session": (_edit("sessions", mapping_version=1),),
+    "an older mapping of both": (
+        _edit("sessions", mapping_version=1),
+        _edit("session_files", mapping_version=1),
+    ),
+    "an older mapping and an edit": (_edit("sessions", topic="x"), _edit("session_files", mapping_version=1)),
+    "a new save": (_save(topic="new"),),
+    "a new save and an edit": (_save(topic="new"), _edit("sessions", slug="odd")),
+    "a touched file": (_touch,),
+    "a touched file and an edit": (_touch, _edit("sessions", topic="x")),
+    "a touched file and a part": (_touch, _remove("decisions")),
+    "a touched file and an input": (_touch, _remove("session_inputs")),
+    "a touched file and a mark": (_touch, _edit("sessions", **GONE)),
+    "an edited path": (_edit("session_files", path="/x"),),
+    "an edited hash": (_edit("session_files", inputs_hash="x"),),
+    "a document": (_edit("documents", body={}),),
+    "no copy": (_remove("session_files"),),
+    "no copy and an edit": (_remove("session_files"), _edit("sessions", topic="x")),
+    "no session": (_remove("sessions"),),
+    "no part": (_remove("checkpoints"),),
+    "a folder that is gone": (lambda _, one: shutil.rmtree(one),),
+    "no copy of a folder that is gone": (lambda _, one: shutil.rmtree(one), _remove("session_files")),
+}
+
+
+@pytest.mark.parametrize("deeds", DEEDS.values(), ids=DEEDS.keys())
+def test_the_command_a_drift_names_mends_it(
+    world: World, root: Path, one: Path, deeds: tuple[Damage, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once each drift's own command has run, that drift is not told any more; after all of them none is."""
+    monkeypatch.setattr(rebuild, "CONFIRM_AFTER", 0.0)
+    world.sync(verifying.make(root, "two"))
+    for deed in deeds:
+        deed(world, one)
+    found = drifts(world)
+    assert found
+    for verb in sorted({drift.advice.split()[1] for drift in found}, reverse=True):
+        assert verb in {"rescan", "rebuild"}
+        if verb == "rescan":
+            world.reconcile(root)
+            world.confirm(root)
+        else:
+            verifying.rebuilt(world)
+        left = [(drift.table, drift.key, drift.column) for drift in drifts(world)]
+        asked = [drift for drift in found if drift.advice.split()[1] == verb]
+        assert [drift for drift in asked if (drift.table, drift.key, drift.column) in left] == []
+    assert drifts(world) == []

@@ -1,12 +1,15 @@
 """Each derived column of each table of the mirror is proved, and made right again, on both databases."""
 
+import shutil
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from sessionlib.db import comparing, tables
+from sessionlib.sync import absences, rebuild
 from tests import verifying
 from tests.mirrors import World
 from tests.verifying import COLUMNS
@@ -117,3 +120,105 @@ def test_a_deleted_session_comes_back_under_its_id(mirrored: World) -> None:
     assert verifying.rebuilt(mirrored).rows == len(found)
     assert mirrored.derived() == before
     assert verifying.drifts(mirrored) == []
+
+
+ON_SQLITE = pytest.mark.parametrize("mirror_database", ["sqlite"], indirect=True)
+"""PostgreSQL refuses a value that its column cannot hold."""
+
+
+def _damage(world: World, table: str, column: str, value: object, row: dict[str, Any]) -> None:
+    keys = (name.name for name in tables.metadata.tables[table].primary_key.columns)
+    verifying.damage(world, table, column, value, **{name: row[name] for name in keys})
+
+
+@ON_SQLITE
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [(*place, value) for place in verifying.STORED for value in verifying.damages(*place)],
+    ids=str,
+)
+def test_a_damaged_value_is_named_and_overwritten(
+    mirrored: World, table: str, column: str, value: object
+) -> None:
+    """A value that its column cannot hold is drift with its raw text, and a rebuild writes over it."""
+    before = mirrored.derived()
+    row = verifying.row_of(mirrored, table, "one")
+    _damage(mirrored, table, column, value, row)
+    (drift,) = verifying.drifts(mirrored)
+    assert (drift.table, drift.column) == (table, column)
+    assert drift.stored in (value, str(value), "\\xff")
+    assert drift.cause == "the row was damaged: no such value is ever written there"
+    assert drift.advice == f"sessionctl rebuild {drift.path}"
+    done = verifying.rebuilt(mirrored)
+    assert done.written >= 1
+    assert verifying.drifts(mirrored) == []
+    assert mirrored.derived() == before
+    after = verifying.row_of(mirrored, table, "one")
+    assert verifying.rebuilt(mirrored).rows == 0
+    if not column.endswith(("_at", "since_us", "stood_us", "mtime_ns")):
+        assert after[column] == row[column]
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("body", ["nojson", b"\xff", "[]", '"text"', "7", '{"topic": 7}'])
+def test_a_damaged_document_is_named_and_written_again(mirrored: World, body: object) -> None:
+    """Documents that cannot be read, or do not say what their files do, are drift and written over."""
+    before = mirrored.derived()
+    verifying.damage(mirrored, "documents", "body", body)
+    found = verifying.drifts(mirrored)
+    assert set(verifying.places(found)) == {("documents", "body")}
+    assert {drift.advice for drift in found} == {f"sessionctl rebuild {drift.path}" for drift in found}
+    verifying.rebuilt(mirrored)
+    assert verifying.drifts(mirrored) == []
+    assert mirrored.derived() == before
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("body", ["nojson", b"\xff", "[]", '"text"', "7"])
+def test_a_damaged_document_without_a_file_is_named(mirrored: World, root: Path, body: object) -> None:
+    """Where the last good content is in no file any more, neither verb stops; a good file mends it."""
+    folder = root / "one"
+    good = (folder / "state.json").read_bytes()
+    (folder / "state.json").write_bytes(b"[]")
+    verifying.aged(folder)
+    mirrored.sync(folder)
+    verifying.damage(mirrored, "documents", "body", body)
+    found = verifying.drifts(mirrored)
+    (lost,) = [drift for drift in found if drift.path == str(folder)]
+    assert (lost.table, lost.column) == ("documents", "body")
+    assert "no file here holds it" in lost.cause
+    done = verifying.rebuilt(mirrored)
+    assert str(folder) in {path for path, _ in [*done.rejected, *done.unreadable]}
+    assert [drift.path for drift in verifying.drifts(mirrored)] == [str(folder)]
+    assert verifying.rebuilt(mirrored).rows == 0
+    (folder / "state.json").write_bytes(good)
+    verifying.aged(folder)
+    verifying.rebuilt(mirrored)
+    assert verifying.drifts(mirrored) == []
+
+
+@ON_SQLITE
+@pytest.mark.parametrize(
+    "column", ["missing_since", "absent_since", "observed_at", "session_id", "size", "extras"]
+)
+@pytest.mark.parametrize("state", ["gone", "unreadable"])
+def test_damage_of_copies_that_cannot_be_read_is_mended(
+    mirrored: World, root: Path, column: str, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy that is gone, or may not be read, has a row that is mended as far as anybody knows."""
+    monkeypatch.setattr(rebuild, "CONFIRM_AFTER", 0.0)
+    monkeypatch.setattr(absences, "CONFIRM_AFTER", absences.CONFIRM_AFTER * 0)
+    if state == "gone":
+        shutil.rmtree(root / "one")
+        mirrored.reconcile(root)
+        mirrored.confirm(root)
+    else:
+        (root / "one/state.json").write_bytes(b"[]")
+        verifying.aged(root / "one")
+        mirrored.sync(root / "one")
+    assert verifying.drifts(mirrored) == []
+    verifying.damage(mirrored, "session_files", column, b"\xff", slug="one")
+    assert ("session_files", column) in verifying.places(verifying.drifts(mirrored))
+    verifying.rebuilt(mirrored)
+    assert verifying.drifts(mirrored) == []
+    mirrored.everything()

@@ -54,6 +54,27 @@ def test_half_of_a_write_is_looked_at_again(world: World, one: Path) -> None:
     assert {drift.cause.split(":")[0] for drift in drifts(world)} == {"not mirrored yet"}
 
 
+@pytest.mark.parametrize("cut", [True, False], ids=["half", "garbage"])
+@pytest.mark.parametrize("mirrored", [True, False], ids=["mirrored", "new"])
+@pytest.mark.parametrize("age", [0.0, verifying.OLD], ids=["young", "old"])
+def test_cut_and_garbled_files_are_named(
+    world: World, one: Path, *, cut: bool, mirrored: bool, age: float
+) -> None:
+    """What stays torn is no write under way: it is named with its reason, with a row that says so or none."""
+    whole = (one / "state.json").read_bytes()
+    (one / "state.json").write_bytes(whole[: len(whole) // 2] if cut else b"\x00\xffgarbage\xfe")
+    mirrors.age(one, age)
+    if mirrored:
+        world.mirror.sync(world.place(one.parent), ["one"], settled=["one"])
+    found = verified(world)
+    ((path, reason),) = found.unreadable
+    assert path == str(one)
+    assert reason.startswith("state.json is not")
+    assert (found.sessions, bool(found.count)) == (1, not mirrored)
+    assert [path for path, _ in verifying.rebuilt(world).unreadable] == [str(one)]
+    assert (verified(world).count, verified(world).unreadable) == (0, found.unreadable)
+
+
 def test_files_that_may_not_be_read_are_named(
     world: World, one: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,8 +10,7 @@ import pytest
 
 from tests import builders, postgres
 from tests.acceptance.processes import sessionctl
-from tests.acceptance.test_secrets import CONTENT, PASSWORD, ROOT, Keeper
-from tests.proxies import proxied
+from tests.canaries import CONTENT, PASSWORD, ROOT, Keeper, kept
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.postgres]
 
@@ -22,12 +21,8 @@ DOORS = ("variable", "PGPASSWORD", "url_file", "credential", "pgpass")
 @pytest.fixture
 def keeper(tmp_path: Path, postgres_server: postgres.Server, postgres_url: str) -> Iterator[Keeper]:
     """A daemon that is full of secrets; not started, and stopped whatever happens."""
-    if isinstance(postgres_server, postgres.GivenServer):
-        pytest.skip("needs a server that lets any password in")
-    with proxied(postgres_server) as proxy:
-        made = Keeper(tmp_path, postgres_url, proxy)
+    with kept(tmp_path, postgres_server, postgres_url) as made:
         yield made
-        made.daemon.stop(signal.SIGKILL)
 
 
 def give(keeper: Keeper, door: str) -> None:

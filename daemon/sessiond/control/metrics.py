@@ -42,6 +42,7 @@ class _Snapshot(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from self._freshness()
         yield from self._queue()
+        yield from self._unreadable()
         yield from self._tracking()
         yield from self._places()
         yield from self._process()
@@ -64,6 +65,11 @@ class _Snapshot(Collector):
         for name, says in _QUEUE_COUNTERS.items():
             yield _counter(name, says, getattr(queue, name))
 
+    def _unreadable(self) -> Iterator[Metric]:
+        if self._status.unreadable is not None:
+            says = "Sessions with a file that cannot be read; their last good rows are kept."
+            yield _gauge("unreadable_sessions", says, self._status.unreadable)
+
     def _tracking(self) -> Iterator[Metric]:
         tracking = self._status.tracking
         if tracking is None:
@@ -72,6 +78,8 @@ class _Snapshot(Collector):
         yield _counter("spool_dropped", "Deliveries lost because the spool was full.", tracking.dropped)
         yield _counter("spool_stored", "Deliveries of hooks that were stored.", tracking.stored)
         yield _counter("spool_buried", "Deliveries that could not be used.", tracking.buried)
+        if tracking.dead is not None:
+            yield _gauge("spool_dead", "Deliveries that were put aside and lie there now.", tracking.dead)
         yield _counter("transcript_lines", "Lines of transcripts that were read.", tracking.lines)
         if tracking.unlinked is not None:
             says = "Active conversations that work on no session that is known."

@@ -26,7 +26,10 @@ from watchdog.events import (
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
 
+from sessiond.shortage import LIMIT_ERRORS, Shortage
+
 _LOG = logging.getLogger("sessiond.tracking")
+_WATCHDOG = logging.getLogger("watchdog.observers.inotify_c")
 
 _HEARD: list[type[FileSystemEvent]] = [
     FileCreatedEvent,
@@ -61,6 +64,19 @@ class _Above(FileSystemEventHandler):
                 self._tell(Path(os.fsdecode(path)))
 
 
+class _Overflow(logging.Handler):
+    """Tells that the kernel has dropped events: of this watchdog tells nobody but its log."""
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._tell = tell
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        if "overflow" in record.getMessage():
+            self._tell()
+
+
 class Bells(FileSystemEventHandler):
     """Watches folders; one that is not there is watched when it comes, as `cover` is called again.
 
@@ -68,11 +84,15 @@ class Bells(FileSystemEventHandler):
 
     Args:
         ring: Called on a thread of watchdog's with the path that an event is about.
+        lost: Called on a thread of watchdog's when events were lost, perhaps of each folder.
+        shortage: Of what inotify gives, which other parts of the process need as well.
     """
 
-    def __init__(self, ring: Callable[[Path], None]) -> None:
+    def __init__(self, ring: Callable[[Path], None], lost: Callable[[], None], shortage: Shortage) -> None:
         super().__init__()
+        self._shortage = shortage
         self._ring = ring
+        self._overflow = _Overflow(lost)
         self._above = _Above(self._replaced)
         self._observer: BaseObserver | None = None
         self._wanted: set[Path] = set()
@@ -140,7 +160,9 @@ class Bells(FileSystemEventHandler):
         if folder in self._refused:
             return
         self._refused.add(folder)
-        _LOG.warning(
+        level = self._shortage.level(error) if error.errno in LIMIT_ERRORS else logging.WARNING
+        _LOG.log(
+            level,
             "journals are not watched; they are looked at regularly",
             extra={
                 "event": "tracking.unwatched",
@@ -152,6 +174,7 @@ class Bells(FileSystemEventHandler):
         if self._observer is None:
             observer = Observer()
             observer.start()
+            _WATCHDOG.addHandler(self._overflow)
             self._observer = observer
         return self._observer
 
@@ -185,6 +208,7 @@ class Bells(FileSystemEventHandler):
 
     def stop(self, timeout: float) -> None:
         """End the watching."""
+        _WATCHDOG.removeHandler(self._overflow)
         if self._observer is not None:
             self._observer.stop()
             self._observer.join(timeout)

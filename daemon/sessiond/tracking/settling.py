@@ -84,7 +84,7 @@ class Settling:
         Raises:
             DatabaseError: Some are counted anew, the rest is not.
         """
-        began = utc_now()
+        began, began_at = utc_now(), time.monotonic()
         with self._lock:
             sessions, self._waiting = self._waiting, defaultdict(set)
             self.due_at = None
@@ -95,6 +95,8 @@ class Settling:
         except BaseException:
             for project_id, session_ids in sessions.items():
                 self.add(project_id, session_ids)
+            # The next turn meets what it was: one that goes well is not to look like a recovery.
+            self.due_at = began_at
             raise
 
     def note(self) -> None:

@@ -3,28 +3,28 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from uuid import UUID
 
 from sessiond.logs import event
 from sessiond.progress import Progress
+from sessiond.shortage import Shortage
 from sessiond.tracking.bells import Bells, Covered
+from sessiond.tracking.journals import Journals
 from sessiond.tracking.settling import Settling
 from sessionlib.config import Config
 from sessionlib.db import execution
 from sessionlib.db.engine import Database
 from sessionlib.errors import DatabaseError
 from sessionlib.journal.adapter import Adapter, JournalFile
-from sessionlib.journal.spool import Spool
 from sessionlib.models.base import utc_now
 from sessionlib.sync.ingest import upkeep
-from sessionlib.sync.ingest.deliveries import FEW, MOST, Deliveries
-from sessionlib.sync.ingest.ingester import Ingester
+from sessionlib.sync.ingest.deliveries import FEW, MOST
 from sessionlib.sync.ingest.prices import pricer, version_of
-from sessionlib.sync.ingest.transcripts import Transcripts
 
 logger = logging.getLogger("sessiond.tracking")
 
@@ -35,26 +35,9 @@ _COME = 5.0
 _QUIET = 0.05
 """Seconds that are waited after an event, so that a flurry of them is one turn."""
 _RETRY_FIRST, _RETRY_MOST = 0.5, 15.0
+_OUTAGE_MOST = 4.0
+"""Seconds between two tries while the database is away: what waits is to be stored soon after it is back."""
 _HOUR = 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Journals:
-    """What is read, and what reads it; used by one thread at a time.
-
-    Attributes:
-        spool: Where hooks leave their deliveries; None when they are not to be read.
-        folders: The configuration folders whose transcripts are read, with their client's adapter.
-        ingester: Stores.
-        deliveries: Reads the spool.
-        transcripts: Reads transcripts.
-    """
-
-    spool: Spool | None
-    folders: Mapping[Path, Adapter]
-    ingester: Ingester
-    deliveries: Deliveries | None
-    transcripts: Transcripts
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +73,8 @@ class Tracker:
         host_id: This machine.
         journals: What is read; by this thread alone.
         config: The settings in force.
+        shortage: Of what inotify gives; one's own, unless other parts of the process watch as well.
+        refuse: Called before each turn; raises a `DatabaseError` while nothing may be written.
         settled_before: Sessions that were written since then are counted anew at the start, and those
             since all were counted last.
     """
@@ -101,6 +86,8 @@ class Tracker:
         journals: Journals,
         config: Config,
         *,
+        shortage: Shortage | None = None,
+        refuse: Callable[[], None] = lambda: None,
         settled_before: Callable[[], datetime | None] = lambda: None,
     ) -> None:
         self._database = database
@@ -111,8 +98,9 @@ class Tracker:
         self._deliveries = journals.deliveries
         self._transcripts = journals.transcripts
         self.config = config
+        self._refuse = refuse
         self._settling = Settling(database, journals.ingester, host_id, settled_before)
-        self._bells = Bells(self._ring)
+        self._bells = Bells(self._ring, self._lost, shortage or Shortage())
         self._thread = threading.Thread(target=self._run, name="tracker", daemon=True)
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -191,6 +179,12 @@ class Tracker:
             self._touched[path] = None
         self._wake.set()
 
+    def _lost(self) -> None:
+        """Look at everything: nobody knows what the events said that were lost."""
+        with self._lock:
+            self._look_at = 0.0
+        self._wake.set()
+
     # --- the thread ----------------------------------------------------------------------------
 
     def _run(self) -> None:
@@ -201,7 +195,7 @@ class Tracker:
             except DatabaseError as error:
                 self._complain(error)
                 self._stopping.wait(delay)
-                delay = min(2 * delay, _RETRY_MOST)
+                delay = min(2 * delay, _OUTAGE_MOST)
                 continue
             except Exception as error:  # a defect in here must not end the thread
                 self._error = f"{type(error).__name__}: {error}"
@@ -222,6 +216,7 @@ class Tracker:
     def _complain(self, error: DatabaseError) -> None:
         self._holding = self._doing = None
         self._look_at = 0.0  # what the events said that were taken by then
+        self._is_priced = False  # and what was counted by half
         if self._error is None:
             event(logger, logging.WARNING, "tracking.waiting", "tracking waits", error=str(error))
         self._error = str(error)
@@ -250,6 +245,7 @@ class Tracker:
 
     def _turn(self) -> None:
         self._wake.clear()
+        self._refuse()
         self._holding = time.monotonic()
         if not self._is_loaded:
             self._load()
@@ -283,12 +279,17 @@ class Tracker:
         self._loads = self._transcripts.loads
 
     def _price(self) -> None:
-        """Price what has no price; the next turn does what an error, or a change of prices, has left."""
+        """Count to its end what was begun, and price what has no price.
+
+        The next turn does what an error, or a change of prices, has left.
+        """
         self._is_priced = True
         is_done = False
         try:
-            for _ in upkeep.price_anew(
-                self._database, self._ingester, self._host_id, version_of(self.config.prices)
+            version = version_of(self.config.prices)
+            for _ in chain(
+                upkeep.finish_counting(self._database, self._ingester),
+                upkeep.price_anew(self._database, self._ingester, self._host_id, version),
             ):
                 self._moved("pricing usage")
                 self._drain()
@@ -305,8 +306,9 @@ class Tracker:
 
     def _drain(self) -> None:
         """Store what waits in the spool."""
-        if self._deliveries is None:
+        if self._deliveries is None or self._spool is None:
             return
+        was_more = False
         while not self._stopping.is_set():
             done = self._deliveries.drain(FEW if self._transcripts.is_pressed() else MOST)
             self._stored += done.stored
@@ -314,7 +316,11 @@ class Tracker:
             self._last_delivery = done.latest or self._last_delivery
             self._moved("reading the spool")
             if not done.is_more:
+                if was_more:
+                    # There is room again; until this is said, hooks keep less than they are told.
+                    self._spool.relieve()
                 return
+            was_more = True
 
     def _look_at_all(self) -> None:
         """Look at everything that is there."""

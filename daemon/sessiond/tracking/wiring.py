@@ -5,7 +5,9 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from sessiond.tracking.tracker import Journals, Tracker
+from sessiond.shortage import Shortage
+from sessiond.tracking.journals import Journals
+from sessiond.tracking.tracker import Tracker
 from sessionlib.config import Config
 from sessionlib.journal.adapter import Adapter
 from sessionlib.journal.adapters import ADAPTERS
@@ -20,13 +22,19 @@ from sessionlib.sync.ingest.transcripts import Transcripts
 
 
 def make_tracker(
-    config: Config, runtime: Runtime, settled_before: Callable[[], datetime | None]
+    config: Config,
+    runtime: Runtime,
+    shortage: Shortage,
+    refuse: Callable[[], None],
+    settled_before: Callable[[], datetime | None],
 ) -> Tracker | None:
     """Return a tracker as configured, not started; None when nothing is to be read.
 
     Args:
         config: The settings.
         runtime: Open.
+        shortage: Of what inotify gives.
+        refuse: Raises a `DatabaseError` while nothing may be written.
         settled_before: Tells until when what agents did was counted to the right sessions.
     """
     tracking = config.tracking
@@ -60,6 +68,8 @@ def make_tracker(
             ),
         ),
         config,
+        shortage=shortage,
+        refuse=refuse,
         settled_before=settled_before,
     )
 

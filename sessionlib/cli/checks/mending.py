@@ -1,19 +1,24 @@
 """What `sessionctl quality --fix` puts right: sums, ends, prices and forgotten files."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from typing import TypeVar
+
+from sqlalchemy import Connection
 
 from sessionlib.cli.checks.quality import Moment
 from sessionlib.cli.text import words
 from sessionlib.config import Config
-from sessionlib.db.engine import Database
+from sessionlib.db.engine import Database, take_time
 from sessionlib.db.queries import quality, quality_sums
-from sessionlib.db.queries.defects import take_time
 from sessionlib.journal.adapters import ADAPTERS
 from sessionlib.sync.ingest import mending, upkeep
 from sessionlib.sync.ingest.ingester import Ingester
 from sessionlib.sync.ingest.owners import Owners
 from sessionlib.sync.ingest.prices import pricer
 from sessionlib.sync.registrar import Host, Registrar
+
+T = TypeVar("T")
 
 
 def mend(database: Database, moment: Moment) -> list[str]:
@@ -25,25 +30,26 @@ def mend(database: Database, moment: Moment) -> list[str]:
     config = moment.config
     ingester = _ingester(database, config)
     done = []
+    # First: what follows balances clients' own ledgers with these sums.
+    added = mending.add_up(database, _found(database, quality_sums.agents_with_wrong_sums))
+    if added:
+        done.append(f"added the usage of {words(added, 'agent')} up anew")
     closed = _close(database, ingester, moment)
     if closed:
         done.append(f"closed {words(closed, 'conversation')}")
-    with database.read() as connection:
-        take_time(connection)
-        conversations = quality.to_recount(connection)
-    settled = mending.settle(ingester, conversations)
+    settled = mending.settle(ingester, _found(database, quality.to_recount))
     if settled:
         done.append(f"looked at {words(settled, 'conversation')} anew")
-    with database.read() as connection:
-        take_time(connection)
-        agents = quality_sums.agents_with_wrong_sums(connection)
-    added = mending.add_up(database, agents)
-    if added:
-        done.append(f"added the usage of {words(added, 'agent')} up anew")
     dropped = mending.drop_gone(database, config.host_id())
     if dropped:
         done.append(f"forgot {words(dropped, 'transcript')} whose file is gone; what was read of it stays")
     return done
+
+
+def _found(database: Database, query: Callable[[Connection], T]) -> T:
+    with database.read() as connection:
+        take_time(connection)
+        return query(connection)
 
 
 def _close(database: Database, ingester: Ingester, moment: Moment) -> int:

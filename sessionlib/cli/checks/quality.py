@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from sessionlib.cli.checks.finding import BAD, INFO, OK, Finding
+from sessionlib.cli.checks.finding import BAD, INFO, OK, WARN, Finding
 from sessionlib.config import Config
 from sessionlib.db import execution, queries
 from sessionlib.db.queries import quality, quality_sums
 from sessionlib.db.queries.defects import MOST, Defect
 from sessionlib.journal.adapter import BadPayloadError
 from sessionlib.journal.adapters import ADAPTERS
-from sessionlib.journal.spool import BadDeliveryError, Spool
+from sessionlib.journal.spool import DEAD, BadDeliveryError, Spool
 from sessionlib.sync.ingest import drift
 
 _LATELY = timedelta(days=7)
@@ -101,8 +101,9 @@ def _of_spool(spool: Spool) -> Iterator[Finding]:
     yield _finding(
         "buried-deliveries",
         "deliveries of hooks could not be used, and were put aside",
-        f"look at them in {spool.folder / 'dead'}, and delete what you do not need",
+        step_of_buried(spool),
         Defect(len(names), examples),
+        WARN,
     )
     yield _finding(
         "dropped-deliveries",
@@ -110,6 +111,11 @@ def _of_spool(spool: Spool) -> Iterator[Finding]:
         f"start sessiond; once that is known, delete {spool.folder / 'dropped'}",
         Defect(spool.dropped()),
     )
+
+
+def step_of_buried(spool: Spool) -> str:
+    """Return what to do about deliveries that were put aside: nothing is kept from working by them."""
+    return f"look at those files, and delete what you do not need: {spool.folder / DEAD}"
 
 
 def fault_of(spool: Spool, name: str) -> str:
@@ -128,7 +134,12 @@ def fault_of(spool: Spool, name: str) -> str:
 
 
 _CHECKS = (
-    Check("orphans", "rows without the row that they belong to", _WRITERS, lambda c, _: quality.orphans(c)),
+    Check(
+        "orphans",
+        "rows without the row that they belong to",
+        "sessionctl verify names those of the mirror, and what mends them; " + _WRITERS,
+        lambda c, _: quality.orphans(c),
+    ),
     Check(
         "placeholders",
         "rows that hold nothing where there always is something",

@@ -17,15 +17,16 @@ def look(patient: Patient) -> Iterator[Finding]:
     try:
         with patient.context.current_database() as database, database.read() as connection:
             files = health.unreadable(connection)
+            number = health.unreadable_sessions(connection)
             held = findings.listed(connection)
     except SessionlibError:
         return  # another check tells of it
     if files:
         examples = tuple(f"{one.path}: {one.error}" for one in files[:_MOST])
-        says = f"{words(len(files), 'session file')} cannot be read; the last good rows are kept"
+        says = f"{words(number, 'session')} with a file that cannot be read; the last good rows are kept"
         step = "mend the files named above; all of them: sessionctl query unreadable"
         facts = [{"path": one.path, "error": one.error} for one in files]
-        yield Finding("quarantine", WARN, says, step, len(files), examples, facts)
+        yield Finding("quarantine", WARN, says, step, number, examples, facts)
     else:
         yield Finding("quarantine", OK, "every session file can be read", number=0, facts=[])
     if held:

@@ -72,4 +72,4 @@ def spool(patient: Patient) -> Iterator[Finding]:
     if buried:
         says = f"{words(buried, 'delivery', 'deliveries')} put aside because they could not be used"
         examples = tuple(f"{name}: {quality.fault_of(box, name)}" for name in dead[-MOST:])
-        yield Finding("spool-buried", WARN, says, "sessionctl quality tells why", buried, examples)
+        yield Finding("spool-buried", WARN, says, quality.step_of_buried(box), buried, examples)

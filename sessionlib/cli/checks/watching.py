@@ -1,12 +1,14 @@
 """Whether changes are heard: how each root is watched, the kernel's limits, and a canary for the watcher."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from sessionlib.cli.checks import resting
 from sessionlib.cli.checks.finding import BAD, INFO, OK, WARN, Finding
 from sessionlib.cli.checks.patient import Patient
+from sessionlib.cli.checks.resting import FORCED, GONE
 from sessionlib.control.status import RootState, Status
 from sessionlib.errors import ControlError, advice
 
@@ -15,21 +17,28 @@ _SENSIBLE = 524_288
 _KEPT = "/etc/sysctl.d/60-sessiond.conf"
 _ASKS = 3
 _BY_EVENTS, _POLLING = "events", "polling"
-_FORCED = "polling is configured"
 _FULL, _NO_INSTANCE = os.strerror(28), "no inotify instance"
 
 
 def look(patient: Patient) -> Iterator[Finding]:
-    """Look at the roots and the watches of a daemon that answers, and let a canary sing."""
+    """Look at the roots and the watches of a daemon that answers, and let a canary sing.
+
+    Without one, look at what it would have to watch, and at the limits that it would have.
+    """
     status = patient.status
     if status is None:
+        found = resting.roots(patient)
+        yield from (resting.finding(root, *_advice(root)) for root in found)
+        if not found:
+            yield resting.nothing()
+        yield from _limits(found, is_known=any(root.folders for root in found))
         return
     for root in status.roots:
         yield _root(root)
     if not status.roots:
         yield Finding("root", WARN, "no folder is watched", "name one: sessiond run ROOT, or watch.roots")
     yield from _watches(patient, status)
-    yield from _limits(status)
+    yield from _limits(status.roots)
     yield _canary(patient)
 
 
@@ -39,12 +48,19 @@ def _root(root: RootState) -> Finding:
     facts = asdict(root)
     if root.mode == _BY_EVENTS:
         return Finding("root", OK, says, number=root.watches, facts=facts)
+    level, step = _advice(root)
     reason = root.reason or "for an unknown reason"
+    return Finding("root", level, f"{says}: {reason}", step, root.watches, facts=facts)
+
+
+def _advice(root: RootState) -> tuple[str, str]:
+    """Return how grave it is that a root is not watched by events, and what to do about it."""
+    reason = root.reason or ""
     step = "nothing is lost by polling, it is slower; a local file system has events"
     level = INFO
-    if reason == _FORCED:
+    if reason == FORCED:
         step = "set watch.force_polling to false for events"
-    elif "is not there" in reason:
+    elif GONE in reason:
         level, step = WARN, f"mount or make {root.path}, or take it out of watch.roots"
     elif _FULL in reason:
         level, step = WARN, _remedy("max_user_watches", root.folders)
@@ -52,7 +68,7 @@ def _root(root: RootState) -> Finding:
         level, step = WARN, _remedy("max_user_instances", 0)
     elif "permission" in reason.lower():
         level, step = WARN, f"let the daemon's user read what lies below {root.path}"
-    return Finding("root", level, f"{says}: {reason}", step, root.watches, facts=facts)
+    return level, step
 
 
 def _watches(patient: Patient, status: Status) -> Iterator[Finding]:
@@ -92,17 +108,21 @@ def kernel_watches(status: Status) -> int | None:
     return sum(line.startswith("inotify ") for line in text.splitlines())
 
 
-def _limits(status: Status) -> Iterator[Finding]:
+def _limits(roots: Sequence[RootState], *, is_known: bool = True) -> Iterator[Finding]:
     limit = _limit("max_user_watches")
     if limit is None:
         return
-    folders = sum(root.folders for root in status.roots if root.reason != _FORCED)
+    folders = sum(root.folders for root in roots if root.reason != FORCED)
     names = ("max_user_watches", "max_user_instances", "max_queued_events")
-    facts = {name: _limit(name) for name in names} | {"folders": folders}
-    says = f"the kernel allows {limit} watches a user, and {folders} folders want one"
+    facts = {name: _limit(name) for name in names} | {"folders": folders if is_known else None}
+    wanted = f"{folders} folders want one" if is_known else "how many folders want one a daemon will tell"
+    says = f"the kernel allows {limit} watches a user, and {wanted}"
     # Other programs of the user share the limit.
     if limit < 2 * folders:
         yield Finding("inotify-limits", WARN, says, _remedy("max_user_watches", folders), limit, facts=facts)
+    elif not is_known and limit < _SENSIBLE:
+        step = f"should it not be enough: {_remedy('max_user_watches', 0)}"
+        yield Finding("inotify-limits", INFO, says, step, limit, facts=facts)
     else:
         yield Finding("inotify-limits", OK, says, number=limit, facts=facts)
 
@@ -141,7 +161,7 @@ def _canary(patient: Patient) -> Finding:
     taken = f"{where} was heard of after {float(after or 0) * 1000:.1f} ms, by {mode}"
     if mode == _BY_EVENTS:
         return Finding("watcher-canary", OK, taken, facts=song)
-    is_meant = song.get("reason") == _FORCED
+    is_meant = song.get("reason") == FORCED
     step = "set watch.force_polling to false for events" if is_meant else _step_of(str(song.get("reason")))
     return Finding(
         "watcher-canary", INFO if is_meant else WARN, f"{taken}: {song.get('reason')}", step, facts=song

@@ -1,10 +1,10 @@
-"""`sessionctl logs`: what agents did for a session, event by event."""
+"""`sessionctl logs`: what agents did for a session, event by event; or what the daemon's log events mean."""
 
 import argparse
 from typing import Any
 
 from sessionlib.cli import listing, work_columns
-from sessionlib.cli.answer import Answer
+from sessionlib.cli.answer import Answer, Column, Table
 from sessionlib.cli.context import Context
 from sessionlib.cli.options import moment
 from sessionlib.errors import UsageError
@@ -15,7 +15,15 @@ Show the log of a session, or of one conversation, in the order of time: the las
 begins somewhere. Each row of --json has a `cursor`: give the first one to --before for the page before, the
 last one to --after for the page after. With --follow, events are printed as they come, until Ctrl-C; with
 --json one object a line.
+
+With --explain it says what events of the daemon's own log mean, and what to do about them.
 """
+_EVENTS = (
+    Column("event", lambda row: ", ".join(row["events"]), style="bold"),
+    Column("level", lambda row: row["level"]),
+    Column("what it means", lambda row: row["meaning"]),
+    Column("what to do", lambda row: row["advice"]),
+)
 
 
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -38,6 +46,13 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
     page.add_argument("--after", metavar="CURSOR", help="the events after this one")
     page.add_argument("--before", metavar="CURSOR", help="the events before this one")
     page.add_argument("-f", "--follow", action="store_true", help="go on with those that come")
+    parser.add_argument(
+        "--explain",
+        nargs="?",
+        const="",
+        metavar="EVENT",
+        help="what an event of the daemon's log means, such as watch.limit, or all of them",
+    )
     listing.limited(parser)
     parser.set_defaults(run=run)
 
@@ -45,6 +60,8 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
 def run(context: Context) -> Answer:
     """Show a page, or follow the log."""
     options = context.options
+    if options.explain is not None:
+        return _explained(options.explain)
     if (options.session is None) == (options.conversation is None):
         raise UsageError(
             "a log is that of a session or of a conversation",
@@ -62,3 +79,10 @@ def run(context: Context) -> Answer:
         where = "after" if options.after is not None else "before"
         notes.append(f"{len(found.rows)}; there are more {where} (--limit, --{where})")
     return listing.answer(found, work_columns.LOG, "no events", notes)
+
+
+def _explained(event: str) -> Answer:
+    from sessionlib.cli.explaining import explained
+
+    rows = [row._asdict() for row in explained(event)]
+    return Answer(rows=rows, blocks=[Table(_EVENTS, rows)])

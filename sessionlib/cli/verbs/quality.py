@@ -26,7 +26,7 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
 def run(context: Context) -> Answer:
     """Look at everything, after mending if that is wanted."""
     from sessionlib.cli.checks import finding, mending, quality
-    from sessionlib.db.queries.defects import take_time
+    from sessionlib.db.engine import take_time
     from sessionlib.models.base import utc_now
 
     moment = quality.Moment(utc_now(), context.config)

@@ -5,9 +5,9 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from sessionlib.arguments import a_path
 from sessionlib.cli.answer import Answer, Block, Lines, Table
 from sessionlib.cli.context import Context
+from sessionlib.cli.options import add_accept_missing, add_paths
 from sessionlib.cli.text import words
 from sessionlib.cli.verbs import sync
 
@@ -39,16 +39,10 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "paths",
-        nargs="*",
-        metavar="PATH",
-        type=a_path,
-        help="a project, a folder above projects, a sessions folder or one session; everything without",
+    add_paths(
+        parser, "a project, a folder above projects, a sessions folder or one session; everything without"
     )
-    parser.add_argument(
-        "--accept-missing", action="store_true", help="believe it when most sessions of a root are gone"
-    )
+    add_accept_missing(parser)
     parser.set_defaults(run=run)
 
 

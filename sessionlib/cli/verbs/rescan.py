@@ -6,10 +6,9 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sessionlib.arguments import a_path
 from sessionlib.cli.answer import Answer, Block, Column, Freshness, Lines, Table
 from sessionlib.cli.context import Context
-from sessionlib.cli.options import amount
+from sessionlib.cli.options import add_accept_missing, add_paths, amount
 from sessionlib.cli.text import words
 from sessionlib.cli.verbs import sync
 from sessionlib.errors import ControlError, DaemonNotRunningError, UsageError
@@ -40,17 +39,9 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
             "Exit codes: 0 all is mirrored, 1 files could not be read or written, or not in time."
         ),
     )
-    parser.add_argument(
-        "paths",
-        nargs="*",
-        metavar="PATH",
-        type=a_path,
-        help="a project, or a folder above projects; all without",
-    )
+    add_paths(parser, "a project, or a folder above projects; all without")
     parser.add_argument("--project", metavar="P", help="name, alias or id of a project, instead of a path")
-    parser.add_argument(
-        "--accept-missing", action="store_true", help="believe it when most sessions of a root are gone"
-    )
+    add_accept_missing(parser)
     parser.add_argument("--no-wait", action="store_true", help="only ask for it")
     parser.add_argument(
         "--timeout", type=amount(0.1, 600), default=60.0, metavar="S", help="wait at most S seconds (60)"

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sessionlib.arguments import a_path
 from sessionlib.cli.answer import Answer, Column, Table
 from sessionlib.cli.context import Context
-from sessionlib.cli.options import amount
+from sessionlib.cli.options import add_accept_missing, add_paths, amount
 from sessionlib.cli.text import words
 
 if TYPE_CHECKING:
@@ -52,16 +51,10 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
             "Exit codes: 0 all is mirrored, 1 files could not be read or written."
         ),
     )
-    parser.add_argument(
-        "paths",
-        nargs="*",
-        metavar="PATH",
-        type=a_path,
-        help="a project, or a folder above projects; all known ones and the configured roots without",
+    add_paths(
+        parser, "a project, or a folder above projects; all known ones and the configured roots without"
     )
-    parser.add_argument(
-        "--accept-missing", action="store_true", help="believe it when most sessions of a root are gone"
-    )
+    add_accept_missing(parser)
     parser.add_argument("--confirm", action="store_true", help="look again after 5 s at what is newly absent")
     parser.add_argument(
         "--timeout", type=amount(0.1, 86400), default=600.0, metavar="S", help="wait at most S seconds (600)"

@@ -1,16 +1,21 @@
 """`sessionctl verify`: prove that the mirror says what the files say, or name each value that does not."""
 
 import argparse
+import shlex
 import time
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sessionlib.arguments import a_path
 from sessionlib.cli.answer import Answer, Block, Column, Lines, Table
 from sessionlib.cli.context import Context
-from sessionlib.cli.options import whole
+from sessionlib.cli.options import add_paths, whole
 from sessionlib.cli.text import words
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from sessionlib.db.engine import Database
     from sessionlib.sync.verify import Verified
 
@@ -34,17 +39,14 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
         description=(
             "Read every session's files, compute what the database should hold, and compare it field by "
             "field. Never writes; works beside a daemon and without one. "
-            "Exit codes: 0 nothing differs, 1 something does or could not be listed."
+            "Exit codes: 0 nothing differs, 1 something does or could not be listed, "
+            "2 there is nothing to compare."
         ),
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "paths",
-        nargs="*",
-        metavar="PATH",
-        type=a_path,
-        help="a project, a folder above projects, a sessions folder or one session; everything without",
+    add_paths(
+        parser, "a project, a folder above projects, a sessions folder or one session; everything without"
     )
     parser.add_argument(
         "--limit", type=whole(1, 1_000_000), default=100, metavar="N", help="name at most N differences (100)"
@@ -60,8 +62,9 @@ def run(context: Context) -> Answer:
         result = _verified(context, database, is_live=is_live)
         with database.read() as connection:
             freshness = context.freshness(connection)
+            leftovers = [] if context.options.paths else list(_leftovers(connection, context))
     blocks: list[Block] = [
-        Table(_DRIFTS, result.drifts, title=words(result.count, "difference")),
+        Lines(list(_told(result))),
         Table(_TROUBLES, result.problems, title="not looked at"),
         Table(_TROUBLES, result.unreadable, title=words(len(result.unreadable), "unreadable file")),
         Lines([_summary(result, time.monotonic() - began)]),
@@ -70,8 +73,16 @@ def run(context: Context) -> Answer:
         rows=[_row(drift) for drift in result.drifts],
         blocks=blocks,
         freshness=freshness,
-        notes=_notes(result, as_json=context.options.json),
-        exit_code=1 if result.count or result.problems else 0,
+        notes=[*_notes(result, as_json=context.options.json), *leftovers],
+        exit_code=1 if result.count or result.problems or leftovers else 0,
+        summary={
+            "sessions": result.sessions,
+            "stored": result.stored,
+            "differences": result.count,
+            "problems": [list(one) for one in result.problems],
+            "unreadable": [list(one) for one in result.unreadable],
+            "missing": [str(one) for one in result.missing],
+        },
     )
 
 
@@ -87,6 +98,7 @@ def _has_daemon(context: Context) -> bool:
 
 def _verified(context: Context, database: "Database", *, is_live: bool) -> "Verified":
     from sessionlib.cli.progress import shown
+    from sessionlib.errors import UsageError
     from sessionlib.state.scan import FinderOptions
     from sessionlib.sync.registrar import Host, Registrar
     from sessionlib.sync.surveying import survey
@@ -95,22 +107,47 @@ def _verified(context: Context, database: "Database", *, is_live: bool) -> "Veri
     options, watch = context.options, context.config.watch
     registrar = Registrar(database, Host(context.config.host_id(), context.config.host_name()))
     with shown("verifying", as_json=options.json) as watcher:
+        known = registrar.places()
         found = survey(
             database,
-            registrar.places(),
+            known,
             FinderOptions(depth=watch.depth, sessions_dirs=watch.sessions_dirs),
             paths=[path.expanduser().absolute() for path in options.paths],
             roots=() if options.paths else watch.roots,
         )
+        if not known and not found.unknown and not found.problems:
+            raise UsageError(
+                "there is nothing to verify: no project of this host is known, and none lies below the "
+                "configured roots",
+                hint="name a folder: sessionctl sync PATH; sessionctl quality judges what is stored",
+            )
         verifier = Verifier(database, registrar.places, is_live=is_live, limit=options.limit)
         return verifier.run(found, watcher)
 
 
 def _summary(result: "Verified", seconds: float) -> str:
-    rate = f"{words(result.sessions, 'session')} compared in {seconds:.1f} s"
+    compared = words(result.sessions, "session")
+    if result.sessions < result.stored:
+        compared = f"{result.sessions} of {words(result.stored, 'session')} of this host"
+    rate = f"{compared} compared in {seconds:.1f} s"
     if not result.count:
         return f"{rate}: nothing differs"
     return f"{rate}: {words(result.drifted, 'session')} with {words(result.count, 'difference')}"
+
+
+def _leftovers(connection: "Connection", context: Context) -> Iterator[str]:
+    """Return what is stored in places that nobody compares, in words."""
+    from sessionlib.db.unbacked import ownerless, unregistered
+    from sessionlib.sync.places import real_name
+
+    for path, root, count in unregistered(connection, context.config.host_id()):
+        folder = Path(real_name(path)) / real_name(root)
+        yield (
+            f"{words(count, 'session')} stored of {folder}, which is not registered, not compared; "
+            f"run: sessionctl sync {shlex.quote(str(folder))}"
+        )
+    if count := ownerless(connection):
+        yield f"{words(count, 'copy', 'copies')} stored of no workspace, not compared; see sessionctl quality"
 
 
 def _notes(result: "Verified", *, as_json: bool) -> list[str]:
@@ -145,13 +182,28 @@ def _text(value: Any) -> str:
     return iso(value) if isinstance(value, datetime) else str(value)
 
 
-def _short(value: Any) -> str | None:
-    """Return a value as people are shown it: a whole row as such, a long text cut."""
+def _told(result: "Verified") -> Iterator[str]:
+    """Return the differences for people: each folder with the cause, the values and the command once."""
+    if result.drifts:
+        yield words(result.count, "difference")
+    for (path, cause, advice), drifts in groupby(
+        result.drifts, key=lambda drift: (drift.path, drift.cause, drift.advice)
+    ):
+        yield f"{path}: {cause}"
+        for drift in drifts:
+            column = f".{drift.column}" if drift.column else ""
+            yield f"  {_where(drift)}{column}: {_short(drift.stored)} → {_short(drift.expected)}"
+        yield f"  run: {advice}"
+
+
+def _short(value: Any) -> str:
+    """Return a value as people are shown it: a whole row in brackets, a long text cut."""
     if value is None:
-        return None
+        return "nothing"
     if isinstance(value, tuple):
-        return "(a row)"
-    text = _text(value)
+        text = f"({', '.join(_short(one) for one in value)})"
+    else:
+        text = _text(value) or "(empty)"
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
@@ -162,15 +214,6 @@ def _where(drift: Any) -> str:
 
 
 _OWNERS = frozenset({"project_id", "session_id", "workspace_id", "root", "slug", "path"})
-_DRIFTS = (
-    Column("path", lambda drift: drift.path, style="bold"),
-    Column("table", _where),
-    Column("column", lambda drift: drift.column or "(row)"),
-    Column("stored", lambda drift: _short(drift.stored), style="red"),
-    Column("expected", lambda drift: _short(drift.expected), style="green"),
-    Column("likely cause", lambda drift: drift.cause),
-    Column("to do", lambda drift: drift.advice),
-)
 _TROUBLES = (
     Column("file", lambda row: row[0], style="bold"),
     Column("problem", lambda row: row[1], style="red"),

@@ -41,9 +41,3 @@ def by_project(connection: Connection, wanted: Any) -> dict[UUID, list[UUID]]:
     for project_id, one in connection.execute(wanted):
         found[project_id].append(one)
     return dict(found)
-
-
-def take_time(connection: Connection) -> None:
-    """Let the statements of this transaction take as long as they need, where the server would end them."""
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")

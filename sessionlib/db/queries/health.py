@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, distinct, func, select
 
 from sessionlib.db import tables
 from sessionlib.db.queries.base import P, of_project
@@ -31,6 +31,15 @@ def unreadable(connection: Connection, limit: int = 200, project: str | None = N
         .limit(limit)
     )
     return [Unreadable(*row) for row in connection.execute(statement)]
+
+
+def unreadable_sessions(connection: Connection) -> int:
+    """Return how many sessions have a file that cannot be read now; an index holds those files alone."""
+    files = tables.session_files.c
+    wanted = select(func.count(distinct(files.session_id))).where(
+        files.error.is_not(None), files.missing_since.is_(None)
+    )
+    return connection.scalar(wanted) or 0
 
 
 def freshness(connection: Connection) -> datetime | None:

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from sessionlib.db import attributing, execution
-from sessionlib.db.execution import Stored, Wanted
+from sessionlib.db.execution import PENDING, Stored, Wanted
 from sessionlib.db.execution_rows import (
     AgentRow,
     ConversationLinkRow,
@@ -23,7 +23,7 @@ from sessionlib.sync.ingest.belonging import Belonging, Identities
 from sessionlib.sync.ingest.drafts import Draft
 from sessionlib.sync.ingest.joining import Observed
 from sessionlib.sync.ingest.rowing import Owner
-from sessionlib.sync.ingest.spending import Price, Spending
+from sessionlib.sync.ingest.spending import Price, Progress, Spending
 from sessionlib.sync.ingest.standing import value
 
 Key = tuple[str, str]
@@ -45,7 +45,9 @@ class Batch:
         is_settling: Whether sessions have changed, so that what is stored of links may no longer hold.
         rows: The conversations as they are to be stored.
         attributions: What their moments are counted to.
-        recounted: Conversations of which each record is looked at.
+        recounts: Conversations of which each record is looked at, and how far that is done.
+        unfinished: Those of which records are left that are counted as they were before, likewise. The caller
+            settles them, in transactions of their own.
         agents: The agents as they are to be stored.
     """
 
@@ -59,7 +61,8 @@ class Batch:
     is_settling: bool = False
     rows: dict[UUID, ConversationRow] = field(default_factory=dict)
     attributions: dict[UUID, Attribution] = field(default_factory=dict)
-    recounted: set[UUID] = field(default_factory=set)
+    recounts: dict[UUID, Progress | None] = field(default_factory=dict)
+    unfinished: dict[UUID, Progress | None] = field(default_factory=dict)
     agents: dict[UUID, AgentRow] = field(default_factory=dict)
 
     def store(self, drafts: Sequence[Draft]) -> None:
@@ -80,6 +83,7 @@ class Batch:
         ]
         execution.write(self.connection, "todos", todos)
         self._spend(owners, stored)
+        self._conclude()
 
     # --- conversations -------------------------------------------------------------------------------
 
@@ -127,14 +131,22 @@ class Batch:
             )
             for one in courses
         }
-        changed = []
+        stored = {row.conversation_id for row in self.known.values()}
         for conversation_id, found in links.items():
             mine = {link.session_id: works[link.session_id] for link in found if link.session_id in works}
             made = self.attributions[conversation_id] = Attribution(found, mine)
+            if conversation_id in stored and made.digest != self.rows[conversation_id].attribution:
+                # Of many records that takes longer than whoever brings new ones may hold the database.
+                (self.recounts if self.is_settling else self.unfinished).setdefault(conversation_id, None)
+
+    def _conclude(self) -> None:
+        """Write by which attribution all records of conversations are counted, or that it is not one."""
+        changed = []
+        for conversation_id, made in self.attributions.items():
             row = self.rows[conversation_id]
-            if made.digest != row.attribution:
-                self.recounted.add(conversation_id)
-                self.rows[conversation_id] = row._replace(attribution=made.digest)
+            counted = PENDING if conversation_id in self.unfinished else made.digest
+            if row.attribution != counted:
+                self.rows[conversation_id] = row._replace(attribution=counted)
                 changed.append(self.rows[conversation_id])
         execution.write(self.connection, "conversations", changed)
 
@@ -220,13 +232,20 @@ class Batch:
         if known is None:
             return False
         return (
-            owner.conversation_id in self.recounted
+            self._is_counted_from_the_start(owner.conversation_id)
             or any(
                 known.observed.get(name) != owner.observed.get(name)
                 for name in ("ended", "restarted", "abandoned", "phantom")
             )
             or known.status != owner.standing.status
         )
+
+    def _is_counted_from_the_start(self, conversation_id: UUID) -> bool:
+        """Tell whether all records are looked at anew, and these are the first; agents follow with those."""
+        if conversation_id not in self.recounts:
+            return False
+        progress = self.recounts[conversation_id]
+        return progress is None or progress.digest != self.attributions[conversation_id].digest
 
     def _placed(self, row: AgentRow, owner: Owner) -> AgentRow:
         at = row.last_activity_at if row.native_id == MAIN else row.started_at
@@ -252,16 +271,25 @@ class Batch:
             self.rows,
             self.attributions,
             self.agents,
-            self.recounted,
+            self.recounts,
         )
         spending.store(owners, stored)
+        self.unfinished |= spending.unfinished
         others = execution.conversations_by_id(self.connection, self.project_id, spending.others)
         if others:
             known = {(row.client, row.native_id): row for row in others.values()}
             again = replace(
-                self, known=known, rows={}, attributions={}, recounted=set(), agents={}, is_settling=False
+                self,
+                known=known,
+                rows={},
+                attributions={},
+                recounts={},
+                unfinished={},
+                agents={},
+                is_settling=False,
             )
             again.store([Draft(*key) for key in known])
+            self.unfinished |= again.unfinished
 
 
 def _wanted(owners: Sequence[tuple[Draft, Owner]]) -> Wanted:

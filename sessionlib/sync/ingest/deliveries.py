@@ -127,12 +127,14 @@ class Deliveries:
                 if error.errno not in _NO_FILE:
                     self._leave(name, error)
                     continue
-                self._bury(name, error.strerror or str(error))
-                unreadable += 1
+                unreadable += self._bury(name, error.strerror or str(error))
                 continue
             except BadDeliveryError as error:
-                self._bury(name, str(error))
-                unreadable += 1
+                unreadable += self._bury(name, str(error))
+                continue
+            if delivery.cut == 0:
+                # From a full spool: nobody can say of which conversation it was.
+                self._spool.drop(name)
                 continue
             read.append((name, delivery))
             weight += len(delivery.body)
@@ -150,13 +152,11 @@ class Deliveries:
                 if not canary.is_canary(native_id):
                     Folder(drafts.setdefault(key, Draft(*key)), self._clean, self._bodies).fold(found)
             except BadPayloadError as error:
-                self._bury(name, str(error))
-                buried += 1
+                buried += self._bury(name, str(error))
                 continue
             except Exception as error:  # one that we stumble over must not keep the others waiting
                 logger.exception("delivery not understood", extra={"event": "spool.stumbled", "fields": {}})
-                self._bury(name, f"{type(error).__name__}: {error}")
-                buried += 1
+                buried += self._bury(name, f"{type(error).__name__}: {error}")
                 continue
             good.append((name, delivery, key))
         meant = [draft for draft in drafts.values() if draft]
@@ -167,8 +167,7 @@ class Deliveries:
                 return buried + sum(self._store([(name, one)]) for name, one, _ in good)
             anew = self._stored_anew(meant)
             if anew is None:
-                self._bury(good[0][0], str(error))
-                return buried + 1
+                return buried + self._bury(good[0][0], str(error))
             done = anew
         return buried + self._finish(good, done)
 
@@ -181,8 +180,7 @@ class Deliveries:
             elif name not in self._waited or utc_now() - delivery.at < _EARLY_FOR:
                 self._early.add(name)
             else:
-                self._bury(name, "nothing else was heard of its conversation")
-                buried += 1
+                buried += self._bury(name, "nothing else was heard of its conversation")
         return buried
 
     def _stored_anew(self, drafts: Sequence[Draft]) -> Ingested | None:
@@ -200,17 +198,23 @@ class Deliveries:
         native_id, found = adapter.delivered(delivery, bodies=self._bodies > 0)
         return native_id, list(found)
 
-    def _leave(self, name: str, error: OSError) -> None:
-        """Leave a delivery that cannot be read for the next look; the others do not wait for it."""
+    def _leave(self, name: str, error: OSError, what: str = "delivery cannot be read") -> None:
+        """Leave a delivery for the next look; the others do not wait for it."""
         logger.warning(
-            "delivery cannot be read",
+            what,
             extra={"event": "spool.unreadable", "fields": {"name": name, "error": error.strerror}},
         )
         self._early.add(name)
 
-    def _bury(self, name: str, why: str) -> None:
+    def _bury(self, name: str, why: str) -> int:
+        """Put a delivery aside, or leave it where the disk does not allow that; return how many were."""
+        try:
+            self._spool.bury(name)
+        except OSError as error:
+            self._leave(name, error, "delivery cannot be put aside")
+            return 0
         logger.warning(
             "delivery put aside",
             extra={"event": "spool.buried", "fields": {"name": name, "error": why}},
         )
-        self._spool.bury(name)
+        return 1

@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from sessionlib.sync.ingest.batch import Batch, Key
 from sessionlib.sync.ingest.belonging import Belonging, belonging
 from sessionlib.sync.ingest.drafts import Draft
 from sessionlib.sync.ingest.owners import Owners
-from sessionlib.sync.ingest.spending import Price
+from sessionlib.sync.ingest.spending import Price, Progress
 from sessionlib.sync.ingest.standing import value
 from sessionlib.sync.registrar import Host
 
@@ -132,12 +132,17 @@ class Ingester:
                 place = known.get(key) or homes.get(key)
                 if place is not None:
                     groups[place.project_id].append(draft)
+            unsettled = {}
             for project_id, group in groups.items():
-                self._batch(connection, project_id, known, homes).store(group)
+                batch = self._batch(connection, project_id, known, homes)
+                batch.store(group)
+                unsettled[project_id] = batch.unfinished.keys()
             execution.put_cursors(connection, cursors)
         self._is_registered = True
         self._note_looked()
         self._keep(wanted.keys() - unplaced)
+        for project_id, conversation_ids in unsettled.items():
+            self.settle(project_id, conversation_ids)
         return Ingested(len(wanted) - len(unplaced), unplaced)
 
     def _locked(
@@ -189,28 +194,47 @@ class Ingester:
     def settle(self, project_id: UUID, conversation_ids: Collection[UUID], *, recount: bool = False) -> int:
         """Count the usage of conversations anew, after sessions they may have worked on have changed.
 
+        As `counting` does it, to its end.
+        """
+        for _ in self.counting(project_id, conversation_ids, recount=recount):
+            pass
+        return len(conversation_ids)
+
+    def counting(
+        self, project_id: UUID, conversation_ids: Collection[UUID], *, recount: bool = False
+    ) -> Iterator[None]:
+        """Count the usage of conversations anew in as many transactions as it takes, each a short one.
+
+        Yields after each; in between some records are counted as before, and left there it is marked.
+
         Args:
             project_id: Their project.
             conversation_ids: The conversations.
             recount: Whether to look at each record, even if none is counted otherwise: prices are new.
 
         Raises:
-            DatabaseError: Nothing was stored.
+            DatabaseError: Some are counted anew, the rest is marked and is done by the next start.
         """
-        if not conversation_ids:
-            return 0
+        left: dict[UUID, Progress | None] = dict.fromkeys(conversation_ids)
+        while left:
+            left = self._settle_some(project_id, left, recount=recount)
+            recount = True
+            yield
+
+    def _settle_some(
+        self, project_id: UUID, left: Mapping[UUID, Progress | None], *, recount: bool
+    ) -> dict[UUID, Progress | None]:
         self._looking.clear()
         with self._database.write() as connection:
             execution.lock_projects(connection, [project_id])
-            rows = list(execution.conversations_by_id(connection, project_id, conversation_ids).values())
+            rows = execution.conversations_by_id(connection, project_id, list(left)).values()
             known = {(row.client, row.native_id): row for row in rows}
-            drafts = [Draft(*key) for key in known]
             batch = self._batch(connection, project_id, known, {})
             batch.is_settling = True
             if recount:
-                batch.recounted.update(row.conversation_id for row in rows)
-            batch.store(drafts)
-        return len(known)
+                batch.recounts.update((row.conversation_id, left[row.conversation_id]) for row in rows)
+            batch.store([Draft(*key) for key in known])
+        return batch.unfinished
 
     def _batch(
         self,

@@ -1,8 +1,9 @@
 """What models were used for: records of responses and requests, their prices, and the totals that follow."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -10,6 +11,7 @@ from sqlalchemy import Connection
 from sessionlib.db import execution, usage
 from sessionlib.db.execution import Stored
 from sessionlib.db.execution_rows import AgentRow, ClientCostRow, ConversationRow, UsageRow
+from sessionlib.db.usage import Position
 from sessionlib.journal.facts import MAIN
 from sessionlib.sync.ingest import rowing, totals
 from sessionlib.sync.ingest.attribution import Attribution
@@ -18,6 +20,22 @@ from sessionlib.sync.ingest.rowing import OTLP, Owner
 
 Key = tuple[str, str]
 """A client and a message's id."""
+
+_AT_ONCE = 150
+"""Records that are looked at anew in one transaction: they hold the only writer of SQLite for some 20 ms."""
+
+
+class Progress(NamedTuple):
+    """How far the records of a conversation are looked at anew.
+
+    Attributes:
+        digest: Of the attribution by which they were counted: by another one all are looked at again.
+        after: Behind which record to go on.
+    """
+
+    digest: str
+    after: Position
+
 
 Price = Callable[[UsageRow], UsageRow]
 """Returns a record with what it cost."""
@@ -34,7 +52,8 @@ class Spending:
         rows: The conversations of the batch.
         attributions: What their moments are counted to.
         agents: Their agents, as they are to be stored.
-        recounted: Conversations of which each record is looked at.
+        recounts: Conversations of which each record is looked at, and how far that is done.
+        unfinished: Those of which more records are left than one transaction may look at, likewise.
         others: Other conversations, of which a record has changed or gone over to one of these.
     """
 
@@ -44,7 +63,8 @@ class Spending:
     rows: Mapping[UUID, ConversationRow]
     attributions: Mapping[UUID, Attribution]
     agents: dict[UUID, AgentRow]
-    recounted: Collection[UUID]
+    recounts: Mapping[UUID, Progress | None]
+    unfinished: dict[UUID, Progress | None] = field(default_factory=dict)
     others: set[UUID] = field(default_factory=set)
     _before: dict[Key, UsageRow] = field(default_factory=dict)
     _after: dict[Key, UsageRow] = field(default_factory=dict)
@@ -72,12 +92,24 @@ class Spending:
                 self._after[key] = self._counted(row, known)
 
     def _recount(self) -> None:
-        """Look at every record of conversations that are counted otherwise now, or priced otherwise."""
-        for conversation_id in self.recounted:
-            for known in usage.of_conversation(self.connection, self.project_id, conversation_id):
-                key = known.client, known.message_id
-                self._before[key] = known
-                self._after[key] = self._counted(self._after.get(key, known), known)
+        """Look at the records of conversations that are counted otherwise now, or priced otherwise."""
+        left = _AT_ONCE
+        for conversation_id, known in self.recounts.items():
+            digest = self.attributions[conversation_id].digest
+            progress = known if known is not None and known.digest == digest else None
+            if left == 0:
+                self.unfinished[conversation_id] = progress
+                continue
+            after = None if progress is None else progress.after
+            found = usage.slice_of(self.connection, self.project_id, conversation_id, after, left)
+            left -= len(found)
+            for row in found:
+                key = row.client, row.message_id
+                self._before[key] = row
+                self._after[key] = self._counted(self._after.get(key, row), row)
+            if left == 0:
+                last = found[-1]
+                self.unfinished[conversation_id] = Progress(digest, (last.at, last.client, last.message_id))
 
     def _counted(self, row: UsageRow, known: UsageRow | None) -> UsageRow:
         """Return a record with its price, and with what it is counted to."""

@@ -151,9 +151,27 @@ def _settled(
     recount: bool = False,
 ) -> Iterator[int]:
     for few in pace.groups(conversation_ids):
+        slices = ingester.counting(project_id, few, recount=recount)
         with pace.measured():
-            count = ingester.settle(project_id, few, recount=recount)
-        yield count
+            next(slices, None)
+        for _ in slices:
+            yield 0
+        yield len(few)
+
+
+def finish_counting(database: Database, ingester: Ingester) -> Iterator[int]:
+    """Count the usage of conversations to its end that a kill has left between two attributions.
+
+    Yields after some transactions how many conversations they were about.
+
+    Raises:
+        DatabaseError: Those before are counted, the rest is not.
+    """
+    with database.read() as connection:
+        found = execution.pending(connection)
+    pace = Pace(_FIRST, _MOST)
+    for project_id, conversation_ids in found.items():
+        yield from _settled(ingester, project_id, conversation_ids, pace)
 
 
 def settled_until(database: Database, host_id: UUID) -> datetime | None:

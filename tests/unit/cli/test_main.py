@@ -92,12 +92,31 @@ def test_errors_become_a_line_and_an_exit_code(
     assert said is None or err == said
 
 
-def test_a_surprise_shows_its_traceback_when_asked(failing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With SESSIONCTL_TRACEBACK set, what nobody expected is raised as it is."""
+def test_a_surprise_shows_its_traceback_when_asked(
+    failing: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With SESSIONCTL_TRACEBACK set, what nobody expected is shown with where it came from."""
     monkeypatch.setenv("SESSIONCTL_TRACEBACK", "1")
     failing(ValueError("inside"))
-    with pytest.raises(ValueError, match="inside"):
-        door.main(["fail"])
+    assert door.main(["fail"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("Traceback (most recent call last):")
+    assert err.endswith("ValueError: inside\n")
+
+
+@pytest.mark.parametrize("traceback", ["", "1"])
+def test_a_surprise_tells_no_secret(
+    failing: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], traceback: str
+) -> None:
+    """Of words that others wrote, what looks like a secret or stands in our environment as one is masked."""
+    monkeypatch.setenv("SESSIONCTL_TRACEBACK", traceback)
+    monkeypatch.setenv("PGPASSWORD", "wet-cement-42")
+    failing(ValueError("cannot reach postgresql://me:dry-sand@host/db as wet-cement-42"))
+    assert door.main(["fail"]) == 1
+    err = capsys.readouterr().err
+    assert "cannot reach postgresql://me:***@host/db as ***" in err
+    assert "dry-sand" not in err
+    assert "wet-cement" not in err
 
 
 def test_version_is_the_library_s(capsys: pytest.CaptureFixture[str]) -> None:

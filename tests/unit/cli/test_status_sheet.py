@@ -1,5 +1,6 @@
 """A status as lines for people: what an operator looks for, from whatever JSON comes."""
 
+import dataclasses
 import json
 from typing import Any
 
@@ -8,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sessionlib.cli.status_sheet import ago, headline_of, moment, sheet, unwell
-from sessionlib.control.status import DatabaseState, OwedFolder, PartState, RootState, Status, WorkspaceState
+from sessionlib.control.status import (
+    DatabaseState,
+    OwedFolder,
+    PartState,
+    RootState,
+    Status,
+    TrackingState,
+    WorkspaceState,
+)
 from tests.statuses import a_status
 
 JSON = st.recursive(
@@ -71,6 +80,9 @@ def test_all_that_an_operator_looks_for_is_there() -> None:
     assert line(lines, "unsynced") == "the oldest change waits for 0.4 s"
     assert line(lines, "lost") == "events were lost 2 times; a comparison followed each"
     assert line(lines, "log") == "4 lines could not be written"
+    assert line(lines, "unreadable") == (
+        "13 sessions, the last good rows are kept (sessionctl query unreadable)"
+    )
     assert line(lines, "feed") == "44 changes since the start, 3 listening"
     assert "  /p  by events (2 sessions folders, 12 watches)" in lines
     assert "  30 s ago  shop  /p/agents/sessions (13 sessions)" in lines
@@ -105,6 +117,16 @@ def test_troubles_are_told_with_their_reasons() -> None:
     assert "  /n  by polling, degraded, because a network file system (1 sessions folder, 0 watches)" in lines
     assert "           the last reload failed, the settings before it are in force: bad key" in lines
     assert "           changed, and in force after a restart: daemon.state_dir, x" in lines
+
+
+def test_what_was_put_aside_is_told_while_it_lies_there() -> None:
+    """And unreadable files only where there are some."""
+    tracking = TrackingState(spooled=0, dropped=0, stored=9, buried=0, lines=0, dead=2)
+    lines = sheet(tree(tracking=tracking, unreadable=0))
+    told = "           2 hook events put aside in the spool's folder dead (sessionctl quality)"
+    assert told in lines
+    assert not [one for one in lines if one.startswith("unreadable") or "used, and put aside" in one]
+    assert told not in sheet(tree(tracking=dataclasses.replace(tracking, dead=0)))
 
 
 def test_workspaces_come_longest_ago_first_and_ten_at_most() -> None:

@@ -139,3 +139,22 @@ def test_many_threads_lose_nothing(spool: Spool) -> None:
     for thread in threads:
         thread.join()
     assert {spool.read(name).event for name in spool.names(100)} == set(map(str, range(20)))
+
+
+def test_of_what_was_put_aside_the_latest_are_kept(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that goes wrong for weeks does not fill the disk."""
+    monkeypatch.setattr("sessionlib.journal.spool.MOST_BURIED", 3)
+    for number in range(5):
+        spool.put("claude-code", "E", b"{}", datetime(2026, 1, 1, 0, number, tzinfo=UTC))
+    names = spool.names(10)
+    for name in names:
+        spool.bury(name)
+    assert (spool.names(10), spool.buried()) == ([], names[2:])
+
+
+def test_what_is_dropped_is_counted_as_by_a_hook(spool: Spool) -> None:
+    """One byte each, beside those of hooks that found no room at all."""
+    spool.put("claude-code", "E", b"{}")
+    (spool.folder / "dropped").write_bytes(b"..")
+    spool.drop(spool.names(1)[0])
+    assert (spool.names(10), spool.buried(), spool.dropped()) == ([], [], 3)

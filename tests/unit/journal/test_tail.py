@@ -192,3 +192,37 @@ def test_a_cursor_checks_no_more_than_it_says(path: Path) -> None:
     assert len(cursor.check) == 64
     assert cursor.offset == 5001
     assert tail.CHECKED < 5000
+
+
+@pytest.mark.parametrize("at_read", range(6))
+@pytest.mark.parametrize("new", [b'{"new": %04d}\n', b'{"n": %d}\n'])
+@pytest.mark.parametrize("is_known", [False, True])
+def test_a_file_rewritten_while_it_is_read_loses_no_line(
+    path: Path, monkeypatch: pytest.MonkeyPatch, at_read: int, new: bytes, is_known: bool
+) -> None:
+    """In place, by longer and shorter lines, before any of the calls that read it, at first or later on."""
+    old = b"".join(b'{"old": %02d}\n' % number for number in range(40))
+    path.write_bytes(old[: len(old) // 2])
+    cursor = all_of(path)[1] if is_known else None
+    path.write_bytes(old)
+    lines = [new % number for number in range(60)]
+    real = {name: getattr(os, name) for name in ("read", "pread")}
+    calls = [0]
+
+    def reading(name: str) -> Callable[..., bytes]:
+        def call(*given: int) -> bytes:
+            if calls[0] == at_read:
+                path.write_bytes(b"".join(lines))
+            calls[0] += 1
+            return bytes(real[name](*given))
+
+        return call
+
+    with monkeypatch.context() as during:
+        for name in real:
+            during.setattr(os, name, reading(name))
+        first = read_on(path, cursor, most=200)
+    if calls[0] <= at_read:
+        path.write_bytes(b"".join(lines))
+    found = [*first.lines, *all_of(path, first.cursor)[0]]
+    assert {line.rstrip(b"\n") for line in lines} <= set(found)

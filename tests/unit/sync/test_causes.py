@@ -17,7 +17,12 @@ UNSEEN = "the file changed without a change of its size and times (a restored ba
 LATE = "not mirrored yet: its file cannot be seen any more"
 
 
+NUMBERS = {"size", "mtime_ns", "ctime_ns", "inode", "mapping_version"}
+
+
 def difference(table: str, column: str | None, stored: Any = "a", expected: Any = "b") -> Difference:
+    if column in NUMBERS:
+        stored, expected = 1, 2
     return Difference(UUID(int=1), table, (("slug", "one"),), column, stored, expected)
 
 
@@ -42,7 +47,8 @@ def test_the_copy_s_row_tells(tmp_path: Path, columns: list[str | None], cause: 
     drifts = causes.explained(tmp_path, found, NOW)
     assert {(drift.cause, drift.advice) for drift in drifts} == {(cause, f"sessionctl {verb} {tmp_path}")}
     if cause in {LATE, UNSEEN}:
-        (*_, last) = causes.explained(tmp_path, [*found, difference("sessions", "topic")], NOW)
+        carried = difference("sessions", "inputs_hash")
+        (*_, last) = causes.explained(tmp_path, [*found, carried, difference("sessions", "topic")], NOW)
         assert last.cause == cause
 
 
@@ -58,7 +64,7 @@ def test_the_copy_s_row_tells(tmp_path: Path, columns: list[str | None], cause: 
             "the folder is gone, and not marked as gone",
             "rescan",
         ),
-        (difference("sessions", "missing_since", NOW, None), "marked as gone, and there again", "rescan"),
+        (difference("sessions", "missing_since", NOW, None), "marked as gone, and there again", "rebuild"),
         (
             difference("sessions", "missing_since", None, NOW),
             "all its folders are gone, and it is not marked as gone",
@@ -71,6 +77,16 @@ def test_one_difference_tells(tmp_path: Path, one: Difference, cause: str, verb:
     (drift,) = causes.explained(tmp_path, [one], NOW)
     assert (drift.cause, drift.advice) == (cause, f"sessionctl {verb} {tmp_path}")
     assert (drift.path, drift.key, drift.column) == (str(tmp_path), {"slug": "one"}, one.column)
+
+
+def test_a_rescan_is_advised_where_it_writes(tmp_path: Path) -> None:
+    """Of a session that is marked as gone with its copies; and a row that no copy carries is rebuilt."""
+    marks = [difference(table, "missing_since", NOW, None) for table in ("session_files", "sessions")]
+    assert {one.advice for one in causes.explained(tmp_path, marks, NOW)} == {f"sessionctl rescan {tmp_path}"}
+    (_, row) = causes.explained(
+        tmp_path, [difference("session_files", "ctime_ns"), difference("sessions", "topic")], NOW
+    )
+    assert (row.cause, row.advice) == (EDITED, f"sessionctl rebuild {tmp_path}")
 
 
 def test_an_advice_can_be_pasted(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from sessionlib.errors import (
     DatabaseRefusedError,
     DatabaseUnavailableError,
+    SchemaMismatchError,
     SchemaMissingError,
 )
 from tests.conftest import Wait
@@ -126,3 +127,36 @@ def test_close_during_an_outage_is_quick(make: Make, work: Work, wait_until: Wai
     assert one.close(5) == 1
     assert not any(thread.is_alive() for thread in one._threads)
     assert ticket.counts == {"refused": 1}
+
+
+@pytest.mark.parametrize("submitted", [0, 3])
+def test_what_somebody_else_found_wrong_pauses_until_it_is_mended(
+    make: Make, work: Work, wait_until: Wait, caplog: pytest.LogCaptureFixture, submitted: int
+) -> None:
+    """Suspended, nobody works; an answer to the probe is the end of it, also when there is nothing to do."""
+    caplog.set_level(logging.WARNING, "sessionlib.sync")
+    newer = Event()
+    newer.set()
+    probes: list[None] = []
+    recovered: list[None] = []
+
+    def probe() -> None:
+        probes.append(None)
+        if newer.is_set():
+            raise SchemaMismatchError("newer")
+
+    one = make(workers=2, probe=probe)
+    one.listen(on_recover=lambda: recovered.append(None), on_results=lambda *_: None)
+    one.start()
+    for _ in range(2):
+        one.suspend(SchemaMismatchError("newer"))
+    ticket = one.submit_batch(path(n) for n in range(submitted))
+    wait_until(lambda: len(probes) > 3, "probes")
+    assert one.stats().paused == "newer"
+    assert work.calls == []
+    newer.clear()
+    wait_until(lambda: one.stats().paused is None, "the end")
+    assert ticket.wait(5)
+    wait_until(lambda: recovered, "the news")
+    assert len(recovered) == 1
+    assert [record.event for record in caplog.records] == ["db.down", "db.up"]  # type: ignore[attr-defined]

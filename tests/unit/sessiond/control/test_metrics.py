@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import parser
 
 from sessiond.control.metrics import render
-from sessionlib.control.status import DatabaseState, PartState, RootState, WorkspaceState
+from sessionlib.control.status import DatabaseState, PartState, RootState, TrackingState, WorkspaceState
 from tests.controls import status_of
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -51,6 +51,7 @@ def samples(**changed: Any) -> Samples:
         ("sessiond_database_up", 1),
         ("sessiond_changes_total", 44),
         ("sessiond_subscribers", 3),
+        ("sessiond_unreadable_sessions", 3),
     ],
 )
 def test_figures_of_the_snapshot(name: str, value: float) -> None:
@@ -67,6 +68,20 @@ def test_figures_with_labels() -> None:
     assert found[("sessiond_workspace_reconcile_age_seconds", place)] == 2
     assert found[("sessiond_part_stuck", (("part", "queue"),))] == 0
     assert found[("sessiond_build_info", (("version", "9.8.7"),))] == 1
+
+
+def test_what_was_put_aside_is_a_gauge_beside_its_counter() -> None:
+    """What lies there now may be deleted; what was put aside since the start only grows."""
+    tracking = TrackingState(spooled=1, dropped=2, stored=3, buried=4, lines=5, dead=6)
+    found = samples(tracking=tracking)
+    assert (found[("sessiond_spool_dead", ())], found[("sessiond_spool_buried_total", ())]) == (6, 4)
+
+
+def test_what_is_not_known_is_left_out() -> None:
+    """No number is better than one that says all is well."""
+    tracking = TrackingState(spooled=1, dropped=2, stored=3, buried=4, lines=5)
+    names = {name for name, _ in samples(unreadable=None, tracking=tracking)}
+    assert not names & {"sessiond_unreadable_sessions", "sessiond_spool_dead"}
 
 
 def test_every_family_is_explained_and_typed() -> None:
