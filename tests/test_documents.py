@@ -16,6 +16,8 @@ from sessionlib.config.reloading import LIVE
 
 HOUSE = Path(__file__).parent.parent
 EXAMPLE = HOUSE / "config.example.toml"
+PARTS = ("benchmarks", "daemon", "sessionlib", "systemd", "tests")
+"""Folders with pages of their own."""
 
 
 def keys() -> list[tuple[str, str, Any]]:
@@ -150,7 +152,7 @@ NOT_EVENTS = LOGGERS | {
 
 
 def test_every_log_event_is_documented() -> None:
-    """Each event name in the code stands in the daemon's page, and the page names no other."""
+    """Each event name in the code stands in the page of events, and the page names no other."""
     kinds = "|".join(EVENT_KINDS)
     name = re.compile(rf"(?:{kinds})\.[a-z_]+")
     code = [*HOUSE.glob("daemon/**/*.py"), *HOUSE.glob("sessionlib/sync/**/*.py")]
@@ -160,14 +162,14 @@ def test_every_log_event_is_documented() -> None:
         for literal in re.findall(rf"\"({name.pattern})\"", path.read_text())
         if not literal.endswith((".json", ".toml"))
     }
-    page = (HOUSE / "daemon" / "README.md").read_text().split("## Log events", 1)[1]
+    page = (HOUSE / "sessionlib" / "cli" / "log-events.md").read_text()
     told = set(re.findall(rf"`({name.pattern})`", page))
     assert told - NOT_EVENTS == used - NOT_EVENTS
 
 
 def test_every_log_event_says_what_to_do() -> None:
     """No row of the table of events leaves an operator alone, and the operator's page leads there."""
-    page = (HOUSE / "daemon" / "README.md").read_text().split("## Log events", 1)[1].split("\n## ")[0]
+    page = (HOUSE / "sessionlib" / "cli" / "log-events.md").read_text()
     rows = [line for line in page.splitlines() if line.startswith("| `")]
     assert len(rows) > 50
     for row in rows:
@@ -197,6 +199,47 @@ def test_the_security_page_names_tests_that_are_there() -> None:
         for file, function in named:
             text = (HOUSE / file).read_text()
             assert not function or f"def {function}(" in text, f"{file}::{function}"
+
+
+def tables_of_reliability() -> tuple[list[str], list[str]]:
+    """Return the rows of the faults and of the invariants."""
+    page = (HOUSE / "docs" / "reliability.md").read_text()
+    faults, invariants = page.split("\n## Faults\n", 1)[1].split("\n## Invariants", 1)
+    found = [re.findall(r"^\|(?!---)(.+)\|$", part, re.MULTILINE)[1:] for part in (faults, invariants)]
+    return found[0], found[1]
+
+
+def test_the_reliability_page_names_tests_that_are_there() -> None:
+    """Each fault and each invariant has at least one, with its folder below tests/."""
+    faults, invariants = tables_of_reliability()
+    assert len(faults) > 30
+    for row in faults + invariants:
+        named = re.findall(r"`([a-z_/]+\.py)`", row)
+        assert named, row
+        assert [one for one in named if not (HOUSE / "tests" / one).is_file()] == [], row
+
+
+def test_the_reliability_page_has_a_figure_everywhere() -> None:
+    """Nothing is left that stands for a figure which has not been measured."""
+    assert re.findall(r"@[A-Z]+", (HOUSE / "docs" / "reliability.md").read_text()) == []
+
+
+def test_the_reliability_page_knows_every_invariant() -> None:
+    """All thirteen of the design are there, in order, each with its name."""
+    _, invariants = tables_of_reliability()
+    numbers = [int(number) for row in invariants for number in re.findall(r"^ (\d+) [A-Z]\w", row)]
+    assert (numbers, len(invariants)) == (list(range(1, 14)), 13)
+
+
+def test_every_variable_of_the_tests_is_used_by_one() -> None:
+    """Whoever sets what a page names gets what it says."""
+    pages = [*HOUSE.glob("docs/**/*.md"), *HOUSE.glob("*.md")]
+    pages += [page for part in PARTS for page in (HOUSE / part).glob("**/*.md")]
+    told = {name for page in pages for name in re.findall(r"\bSESSIOND_TEST_\w+", page.read_text())}
+    assert "SESSIOND_TEST_SEED" in told
+    code = "\n".join(path.read_text() for path in (HOUSE / "tests").glob("**/*.py"))
+    # In quotation marks, and not in words about it.
+    assert told <= set(re.findall(r"\"(SESSIOND_TEST_\w+)\"", code))
 
 
 def test_the_security_page_names_every_dependency() -> None:

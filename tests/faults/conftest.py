@@ -12,13 +12,6 @@ from tests.faults.ground import Ground, Tools
 from tests.faults.nursery import Nursery, nursery
 
 SEED = "SESSIOND_TEST_SEED"
-_SWITCH = "SESSIOND_TEST_FAULTS"
-
-
-def pytest_runtest_setup() -> None:
-    """Skip the tests of this folder unless they are wanted: their bounds are times, and take four minutes."""
-    if os.environ.get(_SWITCH) != "1":
-        pytest.skip(f"opt-in: set {_SWITCH}=1 (tests/faults/README.md)")
 
 
 @pytest.fixture(scope="session")

@@ -49,13 +49,44 @@ NEEDS_NEW_ROOT = frozenset({"a root is there", "a root is settled"})
 NEEDS_NEW = frozenset({"drafting new rows", "a batch of new rows", "new rows of one table"})
 """What is done only for many new sessions."""
 
+JOURNAL_STEPS: dict[str, str] = {
+    "a turn of the spool": "sessionlib.sync.ingest.deliveries:Deliveries.drain",
+    "a delivery is read": "sessionlib.journal.spool:Spool.read",
+    "deliveries are stored": "sessionlib.sync.ingest.deliveries:Deliveries._store",
+    "deliveries are finished": "sessionlib.sync.ingest.deliveries:Deliveries._finish",
+    "a delivery is removed": "sessionlib.journal.spool:Spool.done",
+    "a transcript is read on": "sessionlib.sync.ingest.transcripts:read_on",
+    "a portion is stored": "sessionlib.sync.ingest.transcripts:Transcripts._store",
+    "drafts are stored": "sessionlib.sync.ingest.ingester:Ingester.store",
+    "a transaction of drafts": "sessionlib.sync.ingest.ingester:Ingester._store",
+    "cursors are compared": "sessionlib.sync.ingest.ingester:Ingester._compare",
+    "a batch of a project": "sessionlib.sync.ingest.batch:Batch.store",
+    "events are written": "sessionlib.db.execution:write_logs",
+    "usage is written": "sessionlib.sync.ingest.spending:Spending.store",
+    "cursors are written": "sessionlib.db.execution:put_cursors",
+    "cursors are forgotten": "sessionlib.db.execution:drop_cursors",
+    "conversations of sessions": "sessionlib.db.attributing:conversations_touching",
+    "usage is counted anew": "sessionlib.sync.ingest.ingester:Ingester.settle",
+    "a slice of a recount": "sessionlib.sync.ingest.ingester:Ingester._settle_some",
+    "a count is noted": "sessionlib.sync.ingest.upkeep:note_settled",
+}
+"""Steps of reading journals, likewise."""
+
+NEEDS_PURGE = frozenset({"cursors are forgotten"})
+"""What is done only for a transcript that is gone."""
+
+NEEDS_SESSION = frozenset(
+    {"conversations of sessions", "usage is counted anew", "a slice of a recount", "a count is noted"}
+)
+"""What is done only after a session has changed that a conversation worked on."""
+
 EARLY = NEEDS_REMOVAL | NEEDS_NEW_ROOT | NEEDS_NEW
 """What may be done only once: there the first time counts."""
 
 
 def arm(step: str, when: str, nth: int) -> None:
     """Kill this process at the nth time of a step, ``before`` or ``after`` it is done."""
-    module_name, _, path = STEPS[step].partition(":")
+    module_name, _, path = (STEPS | JOURNAL_STEPS)[step].partition(":")
     owner: Any = importlib.import_module(module_name)
     *outer, name = path.split(".")
     for part in outer:

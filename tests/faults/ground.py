@@ -78,7 +78,8 @@ class Ground:
         self, url: str, name: str = "state", config: str = "", environ: Mapping[str, str] | None = None
     ) -> "Keeper":
         """Return a daemon over the folder of projects that is not started yet; the ground ends it."""
-        more = dict(environ or {})
+        # Nobody's own journals are read: those of whoever runs this are not a part of any fault.
+        more = {"CLAUDE_CONFIG_DIR": str(self.home / "client")} | dict(environ or {})
         if config:
             file = self.home / f"{name}.toml"
             file.write_text(config)

@@ -34,8 +34,6 @@ def limited(ground: Ground, name: str, folders: int) -> Figure:
         longest = max(longest, daemon.recovered(time.monotonic()))
     loud = [line for line in daemon.said.splitlines() if "level=warning" in line or "level=error" in line]
     events = sorted(line.partition("event=")[2].partition(" ")[0] for line in loud)
-    # The journals' own folders are another part's matter, which says so for itself.
-    assert [one for one in events if one != "tracking.unwatched"] == [f"watch.{WARNINGS[name]}"], loud
-    assert events.count("tracking.unwatched") <= 1, loud
+    assert events == [f"watch.{WARNINGS[name]}"], loud
     daemon.check_clean()
     return Figure("inotify limit", f"{name} = {LIMITS[name]}, {folders} folders", 3, 0, longest)

@@ -9,7 +9,8 @@ from pathlib import Path
 from sessionlib.db import schema
 from sessionlib.db.engine import Database
 from tests import builders, postgres
-from tests.faults.ground import Figure, Ground, Keeper, until
+from tests.faults import oracle
+from tests.faults.ground import SESSIONS, Figure, Ground, Keeper, until
 from tests.faults.machine import tmpfs
 from tests.faults.outages import FREED, Asker, check_quiet
 
@@ -104,8 +105,10 @@ def refused(ground: Ground, names: list[str], seconds: float) -> list[Figure]:
     figures = []
     for name in names:
         save(ground, f"before {name}")
+        # Counted before: what was saved may be refused at once.
+        downs = daemon.said.count("event=db.down ")
         undo = REFUSALS[name](served)
-        took = endured(ground, daemon, name, seconds, undo)
+        took = endured(ground, daemon, name, seconds, undo, downs)
         figures.append(Figure(f"PostgreSQL: {name}", f"{seconds:.0f} s", 1, 0, took))
     assert "second" not in daemon.log
     assert ":first@" not in daemon.log
@@ -158,6 +161,54 @@ def newer(ground: Ground) -> Figure:
     took = daemon.recovered()
     daemon.check_clean()
     return Figure("PostgreSQL: schema newer", "refused with 78", 1, 0, took)
+
+
+def upgraded(ground: Ground, kind: str, seconds: float) -> Figure:
+    """Let another program upgrade the schema under a daemon: it writes no more until that is mended."""
+    ground.project(count=_SESSIONS)
+    daemon = ground.keeper(ground.tools.new_database(kind), config="[watch]\nreconcile_interval = 1.0\n")
+    daemon.start()
+    daemon.recovered()
+    database = Database(daemon.url)
+
+    def stamp(revision: str) -> None:
+        with database.write() as connection:
+            connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{revision}'")
+
+    try:
+        with Asker(daemon):
+            stamp("9999")
+            # Nothing is saved: it looks by itself.
+            daemon.wait_for("event=db.down ", FREED)
+            save(ground, "under a newer schema")
+            before = oracle.Mirror(daemon.url).digest()
+            time.sleep(seconds)
+            status = daemon.client.status()
+            assert not status.database.up
+            assert "newer" in str(status.database.error)
+            # Whoever asks is refused, too: nothing is compared, and nothing taken for gone.
+            gone = ground.code / "shop" / SESSIONS / "s1"
+            gone.rename(ground.home / "s1")
+            for _ in range(2):
+                daemon.ctl("rescan", str(ground.code / "shop"), code=78)
+                time.sleep(1.0)
+            (ground.home / "s1").rename(gone)
+            assert oracle.Mirror(daemon.url).digest() == before
+            assert daemon.drift()
+            stamp(schema.HEAD)
+            took = daemon.recovered(time.monotonic())
+            until(lambda: daemon.client.status().database.up, "the status to agree", 10.0, daemon.tail)
+            # Once more, and nothing at all is to be done when it is mended.
+            stamp("9999")
+            daemon.wait_for("event=db.down ", FREED, 2)
+            stamp(schema.HEAD)
+            until(lambda: daemon.client.status().database.up, "the status to agree", 10.0, daemon.tail)
+    finally:
+        database.close()
+    assert daemon.said.count("event=db.down ") == daemon.said.count("event=db.up ") == 2, daemon.said
+    check_quiet(daemon)
+    daemon.check_clean()
+    return Figure("schema newer under a daemon", f"{kind}, {seconds:.0f} s", 2, 0, took)
 
 
 def _started(ground: Ground, served: Served) -> Keeper:

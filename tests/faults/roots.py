@@ -139,6 +139,60 @@ def _checkout_bursts(town: Town) -> None:
     town.daemon.recovered(time.monotonic())
 
 
+def _worktree(town: Town) -> None:
+    """A project becomes a repository under the daemon, and gets a worktree that comes and goes twice."""
+    project, tree = town.root.parents[1], town.ground.code / "a-tree"
+    _git(project, "init", "-q", "-b", "main")
+    _git(project, "add", "-A")
+    _git(project, "commit", "-qm", "first")
+    for number, remove in enumerate((_removed_by_git, _removed_by_hand)):
+        _git(project, "worktree", "add", "-q", "-B", "side", str(tree))
+        _one_project(town, tree)
+        _dated(town.root, f"main {number}", 4 * number)
+        _dated(tree / oracle.SESSIONS, f"tree {number}", 4 * number + 1)
+        town.daemon.recovered(time.monotonic())
+        assert set(town.shown("topic").values()) == {f"tree {number}"}
+        remove(project, tree)
+        until(
+            lambda: set(town.shown("topic").values()) == {f"main {number}"},  # noqa: B023 - asked here
+            "the copies that are left to be shown",
+            15.0,
+            town.daemon.tail,
+        )
+        town.no_tombstone(_LOOKED)
+    # The same place once more, and the main checkout has gone on.
+    _git(project, "worktree", "add", "-q", "-B", "side", str(tree))
+    _dated(town.root, "main again", 20)
+    town.daemon.recovered(time.monotonic())
+    _one_project(town, tree)
+    assert set(town.shown("topic").values()) == {"main again"}
+
+
+def _removed_by_git(project: Path, tree: Path) -> None:
+    _git(project, "worktree", "remove", "--force", str(tree))
+
+
+def _removed_by_hand(project: Path, tree: Path) -> None:
+    shutil.rmtree(tree)
+    _git(project, "worktree", "prune")
+
+
+def _dated(root: Path, topic: str, hours: int) -> None:
+    """Save all sessions of a checkout with a time of their own, which tells whose copy is the freshest."""
+    for number in range(_COUNT):
+        document = builders.v2_building(session_id=f"s{number}", topic=topic, updated_at=builders.at(hours))
+        builders.make_session(root, f"s{number}", document)
+
+
+def _one_project(town: Town, tree: Path) -> None:
+    """Wait until a worktree is registered; it is one of the same project, and always the same one."""
+    mirror = oracle.Mirror(town.daemon.url)
+    where = f"SELECT workspace_id FROM workspaces WHERE path = '{tree}'"
+    until(lambda: mirror.rows(where), "the worktree", 15.0, town.daemon.tail)
+    assert len(mirror.rows("SELECT 1 AS found FROM projects")) == 1, town.daemon.tail()
+    assert len(mirror.rows("SELECT 1 AS found FROM workspaces")) == 2, town.daemon.tail()
+
+
 CHANGES: dict[str, Callable[[Town], None]] = {
     "removed and made again": _removed_and_made_again,
     "replaced by a link": _replaced_by_a_link,
@@ -146,6 +200,7 @@ CHANGES: dict[str, Callable[[Town], None]] = {
     "session folder renamed": _session_renamed,
     "project moved": _project_moved,
     "bursts of checkouts": _checkout_bursts,
+    "worktree added and removed": _worktree,
 }
 
 

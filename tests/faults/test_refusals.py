@@ -24,3 +24,9 @@ def test_out_of_disk(ground: Ground) -> None:
 def test_newer_schema(ground: Ground) -> None:
     """Another program has upgraded the schema."""
     assert refusals.newer(ground).lost == 0
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_schema_upgraded_under_a_daemon(ground: Ground, kind: str) -> None:
+    """Another program upgrades the schema while the daemon runs."""
+    assert refusals.upgraded(ground, kind, 2.0).lost == 0

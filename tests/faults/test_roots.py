@@ -12,3 +12,9 @@ pytestmark = pytest.mark.timeout(180)
 def test_change(ground: Ground, name: str) -> None:
     """One change under a running daemon."""
     assert roots.changed(ground, "sqlite", name).lost == 0
+
+
+@pytest.mark.postgres
+def test_worktree_on_postgres(ground: Ground) -> None:
+    """A worktree that comes and goes, on the other database."""
+    assert roots.changed(ground, "postgres", "worktree added and removed").lost == 0
