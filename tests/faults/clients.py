@@ -123,8 +123,7 @@ class Desk:
         def told() -> str:
             return "\n".join([f"seed {self.ground.seed}", *self.drift(may)[:10], self.daemon.tail()])
 
-        until(lambda: not self.drift(may), "the journals to be stored", RECOVERY, told, began)
-        return time.monotonic() - began
+        return until(lambda: not self.drift(may), "the journals to be stored", RECOVERY, told, began) - began
 
     def check_clean(self, may: Ledger | None = None) -> None:
         """Start it once more: it must write no row, and forget the transcripts that are gone; then end it."""

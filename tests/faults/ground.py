@@ -187,8 +187,10 @@ class Keeper:
     def recovered(self, since: float | None = None, within: float = RECOVERY) -> float:
         """Wait until the mirror equals the files; return the seconds since the last start, or a moment."""
         began = self.launched if since is None else since
-        until(lambda: not self.drift(), "the mirror to equal the files", within, self._differences, began)
-        return time.monotonic() - began
+        found = until(
+            lambda: not self.drift(), "the mirror to equal the files", within, self._differences, began
+        )
+        return found - began
 
     def _differences(self) -> str:
         return "\n".join([f"seed {self.ground.seed}", *self.drift()[:10], self.tail()])
@@ -228,18 +230,21 @@ def until(
     seconds: float,
     told: Callable[[], str] = str,
     since: float | None = None,
-) -> None:
-    """Wait until a condition holds; fail with its name, and what is told, after so many seconds."""
+) -> float:
+    """Wait until a condition holds; return when it was asked for that it did, in monotonic seconds.
+
+    An answer that takes long tells how it was when it was asked for. After so many seconds it fails with the
+    condition's name, and what is told.
+    """
     deadline = (time.monotonic() if since is None else since) + seconds
     while True:
         began = time.monotonic()
         if condition():
-            return
+            return began
         asked = time.monotonic()
-        # An answer that takes long tells how it was when it was asked for.
-        assert began < deadline, f"waited {seconds} s for {what}:\n{told()}"
+        assert asked < deadline, f"waited {seconds} s for {what}:\n{told()}"
         # Whoever looks at thousands of files must leave a core to those who are looked at.
-        time.sleep(max(0.01, 2 * (asked - began)))
+        time.sleep(min(max(0.01, 2 * (asked - began)), deadline - asked))
 
 
 def busy() -> float:
