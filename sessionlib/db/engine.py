@@ -240,8 +240,11 @@ def _postgres(url: URL, pool_size: int, *, pgbouncer: bool) -> Engine:
     arguments = {name: value for name, value in _PG_CONNECT.items() if name not in url.query}
     if pgbouncer:
         arguments["prepare_threshold"] = None
-    elif "options" not in url.query:
-        arguments["options"] = _PG_OPTIONS
+    else:
+        # The URL's own come last, and so hold where both say something.
+        theirs = url.normalized_query.get("options", ())
+        arguments["options"] = " ".join([_PG_OPTIONS, *theirs])
+        url = url.difference_update_query(["options"])
     engine = create_engine(
         url,
         pool_size=pool_size,

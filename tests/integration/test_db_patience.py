@@ -124,3 +124,16 @@ def test_a_server_without_a_limit_is_waited_for(postgres_url: str) -> None:
     with made.read() as connection:
         assert connection.connection.driver_connection.patience is None
     made.close()
+
+
+def test_options_of_a_url_leave_the_other_limits(postgres_url: str) -> None:
+    """What a URL says about a setting holds; of the others it says nothing."""
+    sign = "&" if "?" in postgres_url else "?"
+    made = Database(f"{postgres_url}{sign}options=-c%20lock_timeout%3D7s%20-c%20work_mem%3D5MB")
+    with made.read() as connection:
+        shown = [
+            connection.execute(text(f"SHOW {name}")).scalar_one()
+            for name in ("lock_timeout", "work_mem", "statement_timeout", "jit", "TimeZone")
+        ]
+    made.close()
+    assert shown == ["7s", "5MB", "11s", "off", "UTC"]
