@@ -1,5 +1,6 @@
 """A program that saves in a tight loop beside its own queue: what that costs, and that it ends well."""
 
+import logging
 import sqlite3
 import threading
 import time
@@ -49,8 +50,11 @@ def held(database: Database) -> Iterator[None]:
 
 
 @pytest.mark.timeout(120)
-def test_saves_in_a_loop_are_at_worst_a_sync_each(runtime: Runtime, world: World, root: Path) -> None:
+def test_saves_in_a_loop_are_at_worst_a_sync_each(
+    runtime: Runtime, world: World, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """There is no debounce: who is quicker than the disk is mirrored as often; the last content wins."""
+    caplog.set_level(logging.DEBUG, "sessionlib")
     manager = runtime.manager(root / "wall")
     before, version = runtime.queue.stats(), world.session("wall")["version_seq"]
     for number in range(SAVES):
@@ -63,7 +67,9 @@ def test_saves_in_a_loop_are_at_worst_a_sync_each(runtime: Runtime, world: World
     assert world.session("wall")["version_seq"] - version == written
     # Each may be looked at once more, because its clock's tick was not over.
     assert written <= after.synced - before.synced <= 2 * SAVES
-    assert (after.failed, after.retried, after.owed) == (before.failed, before.retried, 0)
+    assert (after.failed, after.owed) == (before.failed, 0)
+    # A file that changed each time while it was read is looked at once more: that is no failure.
+    assert "sync.retry" not in [getattr(record, "event", None) for record in caplog.records]
 
 
 def test_a_folder_that_is_dirtied_while_it_runs_runs_once_again(
