@@ -41,7 +41,7 @@ def find_binaries() -> Path | None:
     return None
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with contextlib.closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -55,7 +55,7 @@ class PostgresServer:
         self.durable = durable
         self.address = address
         self.home = Path(tempfile.mkdtemp(prefix="sessiond-pg-"))
-        self.port = _free_port()
+        self.port = free_port()
         self._user: str | None = None
         if os.geteuid() == 0:
             self._user = "nobody"

@@ -48,6 +48,9 @@ _SQLITE_HINTS = {
 }
 _SQLITE_ROW = {"SQLITE_CONSTRAINT", "SQLITE_TOOBIG", "SQLITE_MISMATCH", "SQLITE_RANGE"}
 
+_POOLER = "unsupported startup parameter"
+"""What PgBouncer says of settings that come with a connection, whatever its version."""
+
 _NO_CONNECTION = (exc.TimeoutError, exc.PendingRollbackError, exc.ResourceClosedError, exc.DisconnectionError)
 
 
@@ -77,7 +80,8 @@ def _from_postgres(error: "psycopg.Error") -> DatabaseError:
             return RowRejectedError(f"the database refuses the row: {text}")
         if isinstance(error, psycopg.ProgrammingError):
             return DatabaseRefusedError(f"the database cannot be used like this: {text}")
-        return DatabaseUnavailableError(f"the database does not answer: {text}")
+        hint = "behind PgBouncer set database.pgbouncer = true" if _POOLER in text else None
+        return DatabaseUnavailableError(f"the database does not answer: {text}", hint=hint)
     if state.startswith(_BUSY_STATES):
         return DatabaseBusyError(f"the database is busy: {text}", sqlstate=state)
     if state.startswith(_ROW_CLASSES):
