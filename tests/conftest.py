@@ -98,7 +98,7 @@ Wait = Callable[..., None]
 def wait_until() -> Wait:
     """Wait until a condition holds, looking every few milliseconds; fail with its name after a deadline."""
 
-    def wait(condition: Callable[[], object], what: str = "the condition", seconds: float = 10.0) -> None:
+    def wait(condition: Callable[[], object], what: str = "the condition", seconds: float = 20.0) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:

@@ -225,7 +225,7 @@ def test_a_lone_loser_is_told_at_once(tmp_path: Path) -> None:
         started = time.monotonic()
         with pytest.raises(InstanceLockedError):
             InstanceLock(tmp_path).acquire()
-        assert time.monotonic() - started < 0.5
+        assert time.monotonic() - started < 1.0
 
 
 def test_a_folder_that_everybody_may_change_is_refused(tmp_path: Path) -> None:
