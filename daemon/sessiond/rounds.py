@@ -37,7 +37,10 @@ from sessionlib.sync.reconcile import Report
 _LOG = logging.getLogger("sessiond.rounds")
 
 _ASKED = "asked"
-_CONFIRM_SECONDS = CONFIRM_AFTER.total_seconds() + 0.2
+_MARGIN = 0.2
+_ACCEPTED_SECONDS = CONFIRM_AFTER.total_seconds() + _MARGIN
+_CONFIRM_SPACING = 1.0
+"""Seconds between two looks at a root that confirm what has gone from it, one thing after the other."""
 _DATABASE_RETRY = 2.0
 _DEFECT_RETRY = 30.0
 _VOUCH_EVERY = 60.0
@@ -366,8 +369,11 @@ class Rounds:
         self._findings.tell(report, reason)
         if report.unconfirmed:
             # What was accepted when it was found absent is believed when it is confirmed, and nothing later.
-            lane = Lane.ACCEPTED if accept_missing and reason == _ASKED else Lane.CONFIRM
-            self._plan(root, lane, lane.value, _CONFIRM_SECONDS)
+            if accept_missing and reason == _ASKED:
+                self._plan(root, Lane.ACCEPTED, Lane.ACCEPTED.value, _ACCEPTED_SECONDS)
+            else:
+                seconds = max(_CONFIRM_SPACING, report.confirm_in + _MARGIN)
+                self._plan(root, Lane.CONFIRM, Lane.CONFIRM.value, seconds)
         self._imports.add(report, doubted)
         report.ticket.on_done(self._wake)
         self._steps.compared(report)

@@ -72,6 +72,13 @@ def judged(
     return replace(gone, confirmed=sure, held=doubtful)
 
 
+def soonest(gone: Gone, absent: Mapping[str, CopyState | None], now: datetime) -> float:
+    """Return the seconds until the first of what is not confirmed yet can be."""
+    since = [copy.absent_at() for slug in gone.young if (copy := absent[slug]) is not None]
+    waits = [CONFIRM_AFTER - (now - at) for at in since if at is not None]
+    return min(waits, default=CONFIRM_AFTER).total_seconds()
+
+
 def _looks(copy: CopyState | None) -> int:
     return 0 if copy is None else copy.absent_looks
 

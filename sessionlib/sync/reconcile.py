@@ -25,7 +25,7 @@ from sessionlib.models import WorkspaceUpdate
 from sessionlib.models.base import utc_now
 from sessionlib.state.files import look
 from sessionlib.state.listing import WHOLE_ROOT, Listing, list_sessions
-from sessionlib.sync.absences import HELD_LOOKS, Gone, judged
+from sessionlib.sync.absences import HELD_LOOKS, Gone, judged, soonest
 from sessionlib.sync.mirror import Mirror
 from sessionlib.sync.picture import MASS_FINDING, Picture, StoredRoot, draw
 from sessionlib.sync.places import Place, real_name, stored_name
@@ -48,6 +48,7 @@ class Report:
         ticket: Counts the outcomes of the folders that differ.
         absent: Folders seen to be gone for the first time.
         unconfirmed: Folders that are to be confirmed gone by another look, at least five seconds later.
+        confirm_in: Seconds until the first of those can be.
         tombstoned: Folders now believed to be gone.
         held: Folders whose going is held back for one more confirmation.
         missing: True when the root itself is not there.
@@ -60,6 +61,7 @@ class Report:
     ticket: Ticket = field(default_factory=lambda: Ticket(0))
     absent: int = 0
     unconfirmed: int = 0
+    confirm_in: float = 0.0
     tombstoned: int = 0
     held: int = 0
     missing: bool = False
@@ -156,12 +158,14 @@ class Reconciler:
         if not listing.is_whole:
             return report
         absent = _absent(listing, stored)
-        gone = judged(absent, stored.count, self._now(), accept_missing=accept_missing)
+        now = self._now()
+        gone = judged(absent, stored.count, now, accept_missing=accept_missing)
         self._record(place, gone, stored)
         return replace(
             report,
             absent=len(gone.first),
             unconfirmed=len(gone.first) + len(gone.young),
+            confirm_in=soonest(gone, absent, now),
             tombstoned=len(gone.confirmed),
             held=len(gone.held),
         )

@@ -103,6 +103,26 @@ def test_an_old_picture_makes_no_tombstone(world: World, towns: list[Path]) -> N
     assert (third.tombstoned, missing(world)) == (1, {"one"})
 
 
+def test_each_absence_says_when_it_can_be_confirmed(world: World, towns: list[Path]) -> None:
+    """What goes three seconds later can be confirmed two seconds after what went first."""
+    root = towns[0]
+    shutil.rmtree(root / "one")
+    (first, *_) = world.round(root)
+    world.clock.tick(3)
+    shutil.rmtree(root / "two")
+    (second, *_) = world.round(root)
+    world.clock.tick(2)
+    (third, *_) = world.round(root)
+    assert [(one.absent, one.unconfirmed, one.confirm_in) for one in (first, second, third)] == [
+        (1, 1, 5.0),
+        (1, 2, 2.0),
+        (0, 1, 3.0),
+    ]
+    world.clock.tick(3)
+    (last, *_) = world.round(root)
+    assert (third.tombstoned, last.tombstoned, missing(world)) == (1, 1, {"one", "two"})
+
+
 def test_a_root_that_vanishes_is_marked_and_found_again(world: World, towns: list[Path]) -> None:
     """Nothing is tombstoned; a round over roots that stay missing costs no more than any other."""
     root = towns[0]

@@ -51,12 +51,31 @@ def test_an_absence_is_confirmed_by_a_later_look(
     fake: Fake, monkeypatch: pytest.MonkeyPatch, wait_until: Wait
 ) -> None:
     """A root with newly absent folders is compared once more by itself."""
-    monkeypatch.setattr("sessiond.rounds._CONFIRM_SECONDS", 0.05)
+    monkeypatch.setattr("sessiond.rounds._CONFIRM_SPACING", 0.05)
     fake.reports[A] = {"absent": 2, "unconfirmed": 2}
     rounds = Rounds(fake.steps(), interval=3600)
     rounds.start()
     wait_until(lambda: fake.done == [A, B, A])
     rounds.stop()
+
+
+def test_what_went_a_little_later_is_confirmed_a_little_later(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch, wait_until: Wait
+) -> None:
+    """The look that confirms the first comes too early for the second, which has another one soon after."""
+    monkeypatch.setattr("sessiond.rounds._CONFIRM_SPACING", 0.05)
+    fake.reports[A] = {"absent": 1, "unconfirmed": 1, "confirm_in": 0.6}
+    rounds = Rounds(fake.steps(), interval=3600)
+    rounds.start()
+    wait_until(lambda: fake.done == [A, B])
+    first = time.monotonic()
+    fake.reports[A] = {"tombstoned": 1, "unconfirmed": 1, "confirm_in": 0.1}
+    wait_until(lambda: fake.done == [A, B, A])
+    second = time.monotonic()
+    wait_until(lambda: fake.done == [A, B, A, A])
+    rounds.stop()
+    assert second - first > 0.5
+    assert time.monotonic() - second < 5
 
 
 def test_a_database_failure_postpones_the_round(
@@ -201,7 +220,8 @@ def test_what_was_accepted_is_believed_by_the_look_that_confirms_it(
     fake: Fake, wait_until: Wait, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also when it was asked for in the middle of a round, and the database fails in between; only once."""
-    monkeypatch.setattr("sessiond.rounds._CONFIRM_SECONDS", 0.05)
+    monkeypatch.setattr("sessiond.rounds._ACCEPTED_SECONDS", 0.05)
+    monkeypatch.setattr("sessiond.rounds._CONFIRM_SPACING", 0.05)
     monkeypatch.setattr("sessiond.rounds._DATABASE_RETRY", 0.05)
     rounds = Rounds(fake.steps(), interval=3600)
     question = Asking([C], accept_missing=True)

@@ -18,7 +18,7 @@ def test_a_confirming_look_casts_no_doubt(
     fake: Fake, monkeypatch: pytest.MonkeyPatch, wait_until: Wait
 ) -> None:
     """While the second look at an absence runs, nothing is in doubt since the first one."""
-    monkeypatch.setattr("sessiond.rounds._CONFIRM_SECONDS", 0.05)
+    monkeypatch.setattr("sessiond.rounds._CONFIRM_SPACING", 0.05)
     fake.reports[A] = {"absent": 1, "unconfirmed": 1}
     rounds = Rounds(fake.steps(), interval=3600)
     doubts: list[float | None] = []
