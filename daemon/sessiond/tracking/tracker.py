@@ -35,7 +35,7 @@ _COME = 5.0
 _QUIET = 0.05
 """Seconds that are waited after an event, so that a flurry of them is one turn."""
 _RETRY_FIRST, _RETRY_MOST = 0.5, 15.0
-_OUTAGE_MOST = 4.0
+_OUTAGE_MOST = 2.0
 """Seconds between two tries while the database is away: what waits is to be stored soon after it is back."""
 _HOUR = 3600.0
 
