@@ -128,7 +128,8 @@ def _need(daemon: Keeper, root: Path) -> Need:
 def _growth(needs: list[Need]) -> float:
     """Return by how many MB memory has grown since it was warm; descriptors and watches are as they were."""
     counts = [one.descriptors for one in needs]
-    assert max(counts) - min(counts) <= _DESCRIPTORS, counts
+    usual = statistics.median(counts)
+    assert all(abs(count - usual) <= _DESCRIPTORS for count in counts), counts
     beside = {one.watches - one.folders for one in needs}
     assert len(beside) == 1, [(one.watches, one.folders) for one in needs]
     print("memory, MB:", *(f"{one.memory:.1f}" for one in needs), file=sys.stderr, flush=True)  # noqa: T201
