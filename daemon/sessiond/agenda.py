@@ -57,7 +57,7 @@ class Agenda(Generic[A]):
     def plan(self, plan: Plan) -> None:
         """Add a plan; one for the same root and lane keeps its time, since it comes first.
 
-        But the look that believes takes the last time asked for, and the place of an earlier one that would not.
+        But the look that believes takes the last time asked for, and the place of one that would not.
         """
         believing = self._plans.get((plan.root, Lane.ACCEPTED))
         if plan.lane is Lane.CONFIRM and believing is not None and plan.due <= believing.due:
