@@ -14,6 +14,13 @@ from tests.faults.nursery import Nursery, nursery
 SEED = "SESSIOND_TEST_SEED"
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Each kind of database, one after the other."""
+    name: str = request.param
+    return name
+
+
 @pytest.fixture(scope="session")
 def daemons() -> Iterator[Nursery]:
     """What starts the daemons of this worker."""

@@ -14,7 +14,6 @@ def test_two_hosts(ground: Ground) -> None:
     assert doubles.two_hosts(ground, 2.0).lost == 0
 
 
-@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def test_commands_beside_a_daemon(ground: Ground, kind: str) -> None:
     """Six commands that sync, beside a daemon and four writers."""
     assert doubles.beside_a_daemon(ground, kind, 6).lost == 0

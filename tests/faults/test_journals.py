@@ -26,16 +26,12 @@ from tests.proxies import proxied
 
 pytestmark = pytest.mark.timeout(180)
 
-BOTH = pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 
-
-@BOTH
 def test_killed_at_random_moments(ground: Ground, kind: str) -> None:
     """Four kills on each database under three clients and their hooks."""
     assert journals.random_kills(ground, kind, 4).lost == 0
 
 
-@BOTH
 def test_killed_at_every_step(ground: Ground, kind: str) -> None:
     """Before or after each named step of reading journals; the long form does all of them on both."""
     assert len(JOURNAL_STEPS) >= 8

@@ -8,16 +8,12 @@ from tests.faults.ground import Ground
 
 pytestmark = pytest.mark.timeout(180)
 
-BOTH = pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 
-
-@BOTH
 def test_at_random_moments(ground: Ground, kind: str) -> None:
     """Fifteen kills on each database while four agents write: each next start has it all within 10 s."""
     assert kills.random_kills(ground, kind, 16).lost == 0
 
 
-@BOTH
 def test_at_every_step_of_a_sync(ground: Ground, kind: str) -> None:
     """Killed before or after each of the named steps: the next start mends whatever was left half done."""
     assert len(STEPS) >= 25

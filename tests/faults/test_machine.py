@@ -8,7 +8,6 @@ from tests.faults.ground import Ground
 pytestmark = pytest.mark.timeout(180)
 
 
-@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def test_any_order(ground: Ground, kind: str) -> None:
     """After each settling the oracle finds nothing, and a further pass writes nothing."""
     examples = 40 if kind == "sqlite" else 12

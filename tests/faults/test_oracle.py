@@ -50,7 +50,6 @@ def test_every_planted_wrong_row_is_noticed(ground: Ground) -> None:
     assert daemon.drift() == []
 
 
-@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def test_every_change_of_a_file_is_noticed(ground: Ground, kind: str) -> None:
     """A mirror that has not followed drifts: a session that is new, changed, broken or gone."""
     root = ground.project(count=3)
@@ -66,7 +65,6 @@ def test_every_change_of_a_file_is_noticed(ground: Ground, kind: str) -> None:
     assert [one for one in daemon.drift() if "'s2'): is gone and has no tombstone" in one]
 
 
-@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def test_a_pass_that_writes_is_noticed(ground: Ground, kind: str) -> None:
     """A pass that had something to write fails the check that the second pass writes nothing."""
     root = ground.project(count=3)

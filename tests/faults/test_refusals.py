@@ -26,7 +26,6 @@ def test_newer_schema(ground: Ground) -> None:
     assert refusals.newer(ground).lost == 0
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 def test_schema_upgraded_under_a_daemon(ground: Ground, kind: str) -> None:
     """Another program upgrades the schema while the daemon runs."""
     assert refusals.upgraded(ground, kind, 2.0).lost == 0

@@ -17,37 +17,12 @@ from sessionlib.db.queries import heard
 from sessionlib.journal.spool import Spool
 from sessionlib.models.base import utc_now
 from tests import deeds, worlds
+from tests.clinics import HOST, clinic_fixture, examined, levels, ward_fixture  # noqa: F401 - fixtures
 from tests.ctl import Ctl, bare_ctl_fixture, ctl_fixture  # noqa: F401 - fixtures
 from tests.deeds import Deeds
 from tests.mirrors import counted
 
 NEW = "--client-version=2.1.330"
-HOST = UUID("00000000-0000-4000-8000-000000000001")
-
-
-def at_home(ctl: Ctl) -> Ctl:
-    """Give `sessionctl` a home of its own, and a client of a known version in the search path."""
-    program = ctl.home / "bin" / "claude"
-    program.parent.mkdir()
-    program.write_text("#!/bin/sh\necho '2.1.330 (Claude Code)'\n")
-    program.chmod(0o755)
-    for name, value in (("HOME", ctl.home), ("PATH", program.parent)):
-        ctl.monkeypatch.setenv(name, str(value))
-    ctl.monkeypatch.delenv("CLAUDE_CONFIG_DIR", raising=False)
-    (ctl.home / ".claude").mkdir()
-    return ctl
-
-
-@pytest.fixture
-def ward(bare_ctl: Ctl) -> Ctl:
-    """`sessionctl` at home, without a database."""
-    return at_home(bare_ctl)
-
-
-@pytest.fixture
-def clinic(ctl: Ctl) -> Ctl:
-    """`sessionctl` at home, with a database of each kind."""
-    return at_home(ctl)
 
 
 @pytest.fixture
@@ -55,22 +30,6 @@ def settings(ward: Ctl) -> Path:
     """The user's settings file, with the hooks in it."""
     assert ward("hooks", "install", NEW).code == 0
     return ward.home / ".claude" / "settings.json"
-
-
-def examined(ctl: Ctl, *words: object) -> dict[str, list[dict[str, Any]]]:
-    """Return the findings by their check."""
-    said = ctl("doctor", *words, "--json")
-    assert said.out, said
-    rows: dict[str, list[dict[str, Any]]] = {}
-    for row in said.object["rows"]:
-        rows.setdefault(row["check"], []).append(row)
-    is_bad = any(row["level"] == "bad" for found in rows.values() for row in found)
-    assert said.code == int(is_bad), said
-    return rows
-
-
-def levels(ctl: Ctl, check: str, *words: object) -> list[str]:
-    return [row["level"] for row in examined(ctl, *words).get(check, [])]
 
 
 def edit(path: Path, **changed: Any) -> dict[str, Any]:

@@ -16,23 +16,10 @@ from sessionlib.db import bulk, tables
 from sessionlib.db.engine import Database
 from sessionlib.journal.spool import Spool
 from sessionlib.models.base import utc_now
+from tests.clinics import HOST, clinic_fixture, examined, levels, ward_fixture  # noqa: F401 - fixtures
 from tests.ctl import Ctl, bare_ctl_fixture, ctl_fixture  # noqa: F401 - fixtures
-from tests.integration.test_cli_doctor import HOST, at_home, examined, levels
 
 PASSWORD = "canary-4711"
-
-
-@pytest.fixture
-def ward(bare_ctl: Ctl) -> Ctl:
-    """`sessionctl` at home, with a state folder and nothing in it."""
-    (bare_ctl.home / "state").mkdir(0o700)
-    return at_home(bare_ctl)
-
-
-@pytest.fixture
-def clinic(ctl: Ctl) -> Ctl:
-    """`sessionctl` at home, with a database of each kind."""
-    return at_home(ctl)
 
 
 def mode_of(path: Path) -> int:

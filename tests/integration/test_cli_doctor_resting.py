@@ -9,23 +9,10 @@ import pytest
 from sessionlib.cli.checks import resting
 from sessionlib.state import mounts
 from tests import builders
+from tests.clinics import clinic_fixture, examined, ward_fixture  # noqa: F401 - fixtures
 from tests.ctl import Ctl, bare_ctl_fixture, ctl_fixture  # noqa: F401 - fixtures
-from tests.integration.test_cli_doctor import at_home, examined
 
 LIMITS = ("max_user_watches", "max_user_instances", "max_queued_events")
-
-
-@pytest.fixture
-def ward(bare_ctl: Ctl) -> Ctl:
-    """`sessionctl` at home, with a state folder and nothing in it."""
-    (bare_ctl.home / "state").mkdir(0o700)
-    return at_home(bare_ctl)
-
-
-@pytest.fixture
-def clinic(ctl: Ctl) -> Ctl:
-    """`sessionctl` at home, with a database of each kind."""
-    return at_home(ctl)
 
 
 def configure(ctl: Ctl, *roots: Path, more: str = "") -> None:
