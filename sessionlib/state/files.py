@@ -5,6 +5,7 @@ each part beneath the session folder is opened without following links, never bl
 the way to the folder from wherever the caller says that links end.
 """
 
+import contextlib
 import errno
 import os
 import stat
@@ -248,7 +249,7 @@ class _Folder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._fd)
+        _close(self._fd)
 
     def enter(self, name: str) -> "_Folder":
         mode = self._stat(name).st_mode
@@ -272,7 +273,7 @@ class _Folder:
             if len(data) != seen.size:
                 raise _MovedError
         finally:
-            os.close(fd)
+            _close(fd)
         return data
 
     def _stat(self, name: str) -> os.stat_result:
@@ -289,6 +290,12 @@ class _Folder:
             if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EMLINK, errno.ENXIO}:
                 raise _MovedError from error
             raise
+
+
+def _close(fd: int) -> None:
+    # What was read from it is whole, whatever a network file system says when it is closed.
+    with contextlib.suppress(OSError):
+        os.close(fd)
 
 
 def _read_all(fd: int, size: int) -> bytes:

@@ -89,7 +89,8 @@ class SessionLock:
             raise self._refused(error) from error
         finally:
             if self._fd is None:
-                os.close(fd)
+                with contextlib.suppress(OSError):
+                    os.close(fd)
         return self._fd is not None
 
     def _open(self) -> int:

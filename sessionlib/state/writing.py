@@ -115,7 +115,9 @@ def _sync_folder(folder: Path) -> None:
         if error.errno not in _NO_FSYNC:
             raise
     finally:
-        os.close(fd)
+        # It is synced, or that has failed: closing it adds nothing.
+        with contextlib.suppress(OSError):
+            os.close(fd)
 
 
 def _discard(temp: str) -> None:

@@ -138,6 +138,23 @@ def test_file_system_without_flock(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         pytest.fail("entered")
 
 
+def test_error_of_closing_a_held_lock_is_no_other_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits in vain hears that the lock is held, and nothing of the descriptor tried with."""
+    real = os.close
+
+    def failing(fd: int) -> None:
+        real(fd)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with locked(tmp_path):
+        monkeypatch.setattr(os, "close", failing)
+        with pytest.raises(StateLockedError):
+            locked(tmp_path, timeout=0).__enter__()
+        monkeypatch.undo()
+
+
 def test_lock_file_swept_away_while_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lock on a file that lost its name is not believed."""
     real = fcntl.flock

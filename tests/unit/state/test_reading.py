@@ -166,3 +166,17 @@ def test_closed_state_is_unreadable(session: Path, monkeypatch: pytest.MonkeyPat
     refuse(monkeypatch, "open", errno.EACCES, lambda path: path == "state.json")
     with pytest.raises(StateUnreadableError, match=r"cannot read state\.json: Permission denied"):
         read_inputs(session)
+
+
+def test_error_of_closing_is_none_of_reading(session: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read is whole, whatever the system says when files and folders are closed."""
+    expected = read_inputs(session)
+    real = os.close
+
+    def failing(fd: int) -> None:
+        real(fd)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "close", failing)
+    inputs = read_inputs(session)
+    assert (inputs.state, inputs.plan, inputs.research) == (expected.state, expected.plan, expected.research)

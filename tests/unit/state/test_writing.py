@@ -150,6 +150,41 @@ def test_any_failure_removes_the_temp(
     assert strays(tmp_path) == []
 
 
+@pytest.mark.parametrize("code", [errno.EIO, errno.EDQUOT])
+def test_content_that_cannot_be_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """Some network file systems tell only then that they have not taken all: the old file stays."""
+    path = tmp_path / "state.json"
+    path.write_text("old")
+    real = os.close
+
+    def failing(fd: int) -> None:
+        is_folder = stat.S_ISDIR(os.fstat(fd).st_mode)
+        real(fd)
+        if not is_folder:
+            raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "close", failing)
+    with pytest.raises(StateWriteError, match=f"cannot write .*{os.strerror(code)}"):
+        write_atomic(path, b"new")
+    assert path.read_text() == "old"
+    assert strays(tmp_path) == []
+
+
+def test_folder_that_cannot_be_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that was synced is synced, whatever closing it says."""
+    real = os.close
+
+    def failing(fd: int) -> None:
+        is_folder = stat.S_ISDIR(os.fstat(fd).st_mode)
+        real(fd)
+        if is_folder:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "close", failing)
+    write_atomic(tmp_path / "state.json", b"new")
+    assert (tmp_path / "state.json").read_bytes() == b"new"
+
+
 @pytest.mark.parametrize("code", [errno.EIO, errno.EINVAL])
 def test_folder_that_cannot_be_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     """A file system without fsync for folders is fine; a failing one is told, with the file in place."""
