@@ -23,6 +23,7 @@ from tests.faults import (
     bursts,
     doubles,
     files,
+    holders,
     journals,
     kills,
     limits,
@@ -107,9 +108,8 @@ LONG = Sizes(
 def faults(size: Sizes, server: postgres.Server) -> Iterator[tuple[str, Fault]]:
     """Give every fault by name, in this size."""
     # What loads the machine most comes first: those that it would slow most come late beside.
-    yield "counts", lambda ground: saves.locked_counts(ground, 8, size.counts, size.lock_kills)
-    for kind in ("ext4", "xfs"):
-        yield f"cut-{kind}", lambda ground, kind=kind: powercuts.cut(ground, kind, size.cuts)  # type: ignore[misc]
+    yield "counts", lambda ground: holders.locked_counts(ground, 8, size.counts, size.lock_kills)
+    yield from _save_faults(size)
     for kind in ("sqlite", "postgres"):
         yield f"burst-{kind}", lambda ground, kind=kind: bursts.burst(ground, kind, size.burst)  # type: ignore[misc]
     yield "sigstop", lambda ground: bursts.stopped_process(ground, "sqlite", size.writes, size.folders)
@@ -147,9 +147,6 @@ def faults(size: Sizes, server: postgres.Server) -> Iterator[tuple[str, Fault]]:
     yield "read-only", files.read_only
     yield "replaced", files.replaced
     yield "damaged", files.damaged
-    yield "save-killed", saves.killed_at_every_call
-    yield "save-refused", saves.refused_at_every_call
-    yield "save-full", lambda ground: saves.on_a_full_disk(ground, 3)
     for name in limits.LIMITS:
         yield name, lambda ground, name=name: limits.limited(ground, name, 50)  # type: ignore[misc]
     for name in roots.CHANGES:
@@ -159,6 +156,23 @@ def faults(size: Sizes, server: postgres.Server) -> Iterator[tuple[str, Fault]]:
         yield f"beside-{kind}", lambda ground, kind=kind: doubles.beside_a_daemon(ground, kind, size.syncs)  # type: ignore[misc]
     yield from _whole_faults(size)
     yield from _journal_faults(size, server)
+
+
+def _save_faults(size: Sizes) -> Iterator[tuple[str, Fault]]:
+    """Give those of whoever saves."""
+    for kind in ("ext4", "xfs"):
+        yield f"cut-{kind}", lambda ground, kind=kind: powercuts.cut(ground, kind, size.cuts)  # type: ignore[misc]
+    for kind in powercuts.KINDS:
+        yield (
+            f"cut-saving-{kind}".replace(",", "-"),
+            lambda ground, kind=kind: powercuts.cut_while_saving(ground, kind, size.cuts),  # type: ignore[misc]
+        )
+    for verb in ("save", "create"):
+        yield f"{verb}-killed", lambda ground, verb=verb: saves.killed_at_every_call(ground, verb)  # type: ignore[misc]
+        yield f"{verb}-refused", lambda ground, verb=verb: saves.refused_at_every_call(ground, verb)  # type: ignore[misc]
+    yield "save-stray", saves.undeletable
+    yield "save-in-parts", lambda ground: saves.taken_in_parts(ground, [1, 100, 500])
+    yield "save-full", lambda ground: saves.on_a_full_disk(ground, 3)
 
 
 def _whole_faults(size: Sizes) -> Iterator[tuple[str, Fault]]:

@@ -6,14 +6,17 @@ import os
 import shutil
 import struct
 import subprocess
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from sessionlib.state.manager import StateManager
 from tests import builders
-from tests.faults.ground import Figure, Ground
+from tests.faults import hands
+from tests.faults.ground import Figure, Ground, until
 from tests.faults.machine import need
 
 _SHUTDOWN = 0x8004587D
@@ -21,20 +24,52 @@ _SHUTDOWN = 0x8004587D
 _NO_LOG_FLUSH = 2
 _MAKE = {"ext4": ["mkfs.ext4", "-q", "-F"], "xfs": ["mkfs.xfs", "-q", "-f"]}
 _SIZES = {"ext4": 32 << 20, "xfs": 320 << 20}
+KINDS = ("ext4", "ext4,noauto_da_alloc", "xfs")
+"""File systems with their options; ext4 without that one writes a replaced file early by itself."""
+_LONGEST = 0.1
+"""Seconds after its first save within which the power is cut under a process that saves."""
 
 
-def _mount(image: Path, folder: Path) -> None:
-    done = subprocess.run(["mount", "-o", "loop", image, folder], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"loop mounts are not permitted here: {done.stderr.strip()}")
+class _Disk:
+    """An image of a file system that is mounted for each life between two cuts.
 
+    Args:
+        ground: Where.
+        kind: One of `KINDS`.
+    """
 
-def _cut(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.ioctl(fd, _SHUTDOWN, struct.pack("I", _NO_LOG_FLUSH))
-    finally:
-        os.close(fd)
+    def __init__(self, ground: Ground, kind: str) -> None:
+        self.image, self.folder = ground.home / "image", ground.home / "mounted"
+        name, _, options = kind.partition(",")
+        self._options = ",".join(["loop", *options.split()])
+        for program in ("losetup", "mount", _MAKE[name][0]):
+            need(program)
+        if os.geteuid() != 0:
+            pytest.skip("only root may mount")
+        self.folder.mkdir()
+        with self.image.open("wb") as file:
+            file.truncate(_SIZES[name])
+        subprocess.run([*_MAKE[name], str(self.image)], check=True, capture_output=True)
+
+    @contextmanager
+    def mounted(self) -> Iterator[Path]:
+        """Give the mounted file system."""
+        command = ["mount", "-o", self._options, str(self.image), str(self.folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"loop mounts are not permitted here: {done.stderr.strip()}")
+        try:
+            yield self.folder
+        finally:
+            subprocess.run(["umount", str(self.folder)], check=True, capture_output=True)
+
+    def cut(self) -> None:
+        """Cut the power: what was not written by now never will be."""
+        fd = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.ioctl(fd, _SHUTDOWN, struct.pack("I", _NO_LOG_FLUSH))
+        finally:
+            os.close(fd)
 
 
 def cut(ground: Ground, kind: str, cuts: int, save: Callable[[Path, str], None] | None = None) -> Figure:
@@ -42,25 +77,16 @@ def cut(ground: Ground, kind: str, cuts: int, save: Callable[[Path, str], None] 
 
     Args:
         ground: Where.
-        kind: Of file system.
+        kind: One of `KINDS`.
         cuts: How often.
         save: Saves a session's topic; StateManager without.
     """
-    for program in ("losetup", "mount", _MAKE[kind][0]):
-        need(program)
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount")
-    image, folder = ground.home / "image", ground.home / "mounted"
-    folder.mkdir()
-    with image.open("wb") as file:
-        file.truncate(_SIZES[kind])
-    subprocess.run([*_MAKE[kind], str(image)], check=True, capture_output=True)
+    disk = _Disk(ground, kind)
     write = save or (lambda session, topic: bool(StateManager(session).set_details(topic=topic)) or None)
     wanted: dict[str, str] = {}
     lost = 0
     for number in range(cuts):
-        _mount(image, folder)
-        try:
+        with disk.mounted() as folder:
             lost += _lost(folder, wanted)
             for name in (f"new-{number}", *ground.chance.sample(sorted(wanted), k=min(4, len(wanted)))):
                 session = folder / name
@@ -70,15 +96,9 @@ def cut(ground: Ground, kind: str, cuts: int, save: Callable[[Path, str], None] 
                     os.sync()
                 write(session, f"cut {number}")
                 wanted[name] = f"cut {number}"
-            _cut(folder)
-        finally:
-            subprocess.run(["umount", str(folder)], check=True, capture_output=True)
-    _mount(image, folder)
-    try:
+            disk.cut()
+    with disk.mounted() as folder:
         lost += _lost(folder, wanted)
-    finally:
-        subprocess.run(["umount", str(folder)], check=True, capture_output=True)
-    shutil.rmtree(folder)
     return Figure("power cut", f"{kind}, five saves before each", cuts, lost)
 
 
@@ -91,3 +111,66 @@ def _lost(folder: Path, wanted: dict[str, str]) -> int:
         except (OSError, ValueError):
             lost += 1
     return lost
+
+
+def cut_while_saving(ground: Ground, kind: str, cuts: int, *, careless: bool = False) -> Figure:
+    """Cut the power at any moment while a process saves and makes sessions, one after the other.
+
+    Afterwards each session holds what was acknowledged last, or what was under way, and holds it whole. What
+    is lost ends it.
+
+    Args:
+        ground: Where.
+        kind: One of `KINDS`.
+        cuts: How often.
+        careless: Let the process sync nothing: then something is lost, or this is no power cut.
+    """
+    disk = _Disk(ground, kind)
+    with disk.mounted() as folder:
+        builders.make_session(folder, "one", builders.v2(topic="0", description=hands.words(0)))
+    kept, under_way, lost, made, saves, finished = 0, 1, 0, 0, 0, 0
+    while made < cuts and not lost:
+        with disk.mounted():
+            done = _toiled(ground, disk, under_way, careless=careless)
+        made += 1
+        saves += len(done)
+        under_way = done[-1] + 1
+        wanted = {"one": kept} | {hands.place(number): number for number in done}
+        with disk.mounted() as folder:
+            last = hands.place(under_way)
+            for name in {*wanted, last}:
+                found = _number(folder / name)
+                finished += found == under_way
+                lost += found != wanted.get(name) and (name, found) != (last, under_way)
+            kept = _number(folder / "one") or 0
+            for session in folder.glob("new-*"):
+                shutil.rmtree(session)
+        under_way += 1
+    words = f"{kind}, at any moment of {saves:,} saves; {finished} times the one under way was there"
+    return Figure("power cut", words, made, lost)
+
+
+def _toiled(ground: Ground, disk: _Disk, first: int, *, careless: bool) -> list[int]:
+    """Cut the power under a process that saves numbers; return those that it was told are saved."""
+    log = ground.home / f"toil-{first}.log"
+    log.touch()
+    order = ["hand", "toil", str(disk.folder), str(first), "careless" if careless else "careful"]
+    child = ground.tools.nursery.start(order, dict(os.environ), log)
+    until(lambda: log.stat().st_size, "the first save", 20.0, log.read_text)
+    time.sleep(ground.chance.uniform(0.0, _LONGEST))
+    disk.cut()
+    # Its next save fails, and with that it ends.
+    assert child.wait(20) == hands.REFUSED, log.read_text()
+    return [int(line) for line in log.read_text().splitlines()]
+
+
+def _number(session: Path) -> int | None:
+    """Return the number that a session holds: None if there is no session, -1 if it is not a whole one."""
+    try:
+        found = json.loads((session / "state.json").read_bytes())
+        number = int(found["topic"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError):
+        return -1
+    return number if found["description"] == hands.words(number) else -1

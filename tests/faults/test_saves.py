@@ -2,25 +2,37 @@
 
 import pytest
 
-from tests.faults import saves
+from tests.faults import holders, saves
 from tests.faults.ground import Ground
 
 pytestmark = pytest.mark.timeout(180)
 
 
-def test_killed_at_every_system_call(ground: Ground) -> None:
-    """Whichever call is its last, the file is whole and the next save works."""
-    assert saves.killed_at_every_call(ground).times > 30
+@pytest.mark.parametrize("verb", ["save", "create"])
+def test_killed_at_every_system_call(ground: Ground, verb: str) -> None:
+    """Whichever call is its last, the file is whole, or not there yet, and the next try works."""
+    assert saves.killed_at_every_call(ground, verb).times > 30
 
 
-def test_refused_at_every_system_call(ground: Ground) -> None:
+@pytest.mark.parametrize("verb", ["save", "create"])
+def test_refused_at_every_system_call(ground: Ground, verb: str) -> None:
     """Whatever the system refuses, the file is whole, the caller is told, and no temp file is left."""
-    assert saves.refused_at_every_call(ground).times > 30
+    assert saves.refused_at_every_call(ground, verb).times > 30
+
+
+def test_temp_file_that_cannot_be_removed(ground: Ground) -> None:
+    """The caller hears why the save failed, not that it could not be tidied up after."""
+    assert saves.undeletable(ground).lost == 0
+
+
+def test_content_taken_in_parts(ground: Ground) -> None:
+    """Whatever part of the content the system takes at first, the file is whole."""
+    assert saves.taken_in_parts(ground, [1, 100, 500]).lost == 0
 
 
 def test_lock_holders_are_killed(ground: Ground) -> None:
-    """Eight processes count in one session while others of them are killed: no update is lost."""
-    assert saves.locked_counts(ground, 8, 150, 12).lost == 0
+    """Eight processes count in one session while holders of its lock are killed: no update is lost."""
+    assert holders.locked_counts(ground, 8, 150, 12).times == 12
 
 
 def test_full_disk(ground: Ground) -> None:
