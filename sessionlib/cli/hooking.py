@@ -1,6 +1,7 @@
 """The client's settings file: read, changed by us as little as can be, and put in place whole."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -73,18 +74,32 @@ def read(path: Path) -> Settings:
     return settings
 
 
-def change(path: Path, edit: Callable[[Settings], Settings], *, dry_run: bool = False) -> bool:
+def change(
+    path: Path,
+    edit: Callable[[Settings], Settings],
+    *,
+    within: Path | None = None,
+    dry_run: bool = False,
+) -> bool:
     """Change settings and put them in place whole; what stood there is kept beside it.
+
+    Links are followed: people keep their settings elsewhere.
+
+    Args:
+        path: The settings file.
+        edit: Returns what they should be.
+        within: The folder that links must not leave: a project's links are whoever's the project is.
+        dry_run: Change nothing.
 
     Returns:
         Whether there was anything to change; a file that says the same is not written, because its client
         reads it again whenever it is.
 
     Raises:
-        SettingsFileError: It cannot be read or written, is not what the client takes, or has been changed
-            meanwhile.
+        SettingsFileError: It cannot be read or written, is not what the client takes, lies elsewhere, or has
+            been changed meanwhile.
     """
-    target = path.resolve()
+    target = _target(path, within)
     before = _content(target)
     old = read(target)
     try:
@@ -96,6 +111,19 @@ def change(path: Path, edit: Callable[[Settings], Settings], *, dry_run: bool = 
     if not dry_run:
         _replace(target, before, json.dumps(new, indent=2, ensure_ascii=False) + "\n")
     return True
+
+
+def _target(path: Path, within: Path | None) -> Path:
+    """Return the file that is meant, all links followed."""
+    # Not Path.resolve, which raises for links that lead in circles.
+    target = Path(os.path.realpath(path))
+    if within is not None and not target.is_relative_to(os.path.realpath(within)):
+        raise SettingsFileError(
+            f"{path} is left as it is: a link leads out of the project, to {target}",
+            hint="put a file and a folder in the place of links, or leave --project away: "
+            "your own settings may lie anywhere",
+        )
+    return target
 
 
 def _content(path: Path) -> str | None:
@@ -117,7 +145,8 @@ def _content(path: Path) -> str | None:
 def _replace(path: Path, before: str | None, text: str) -> None:
     def keep() -> None:
         if before is not None:
-            shutil.copy2(path, path.with_name(path.name + BACKUP_ENDING))
+            # Not copied into what stands there: that may be a link.
+            placing.put(path.with_name(path.name + BACKUP_ENDING), path.read_bytes(), mode=mode)
         if _content(path) != before:
             raise SettingsFileError(f"{path} was changed meanwhile", hint="run the command again")
 

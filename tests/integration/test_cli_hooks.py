@@ -156,6 +156,73 @@ def test_a_projects_settings_are_those_of_this_machine_at_its_top(ctl: Ctl) -> N
     assert (said.code, "there is no folder" in said.err) == (2, True)
 
 
+LINKS = {
+    "folder": (".claude", "{away}"),
+    "folder that is not there": (".claude", "{away}/later"),
+    "relative folder": (".claude", "../../away"),
+    "file": (".claude/settings.local.json", "{away}/settings.local.json"),
+    "file that is not there": (".claude/settings.local.json", "{away}/later.json"),
+    "link to a link": (".claude/settings.local.json", "../near.json"),
+}
+
+
+@pytest.mark.parametrize("action", ["install", "uninstall"])
+@pytest.mark.parametrize("kind", LINKS)
+def test_a_projects_link_out_of_it_is_refused(ctl: Ctl, kind: str, action: str) -> None:
+    """Whoever has made the project would else say which of our files is written; nothing is."""
+    away, top = ctl.home / "away", ctl.code / "shop"
+    before = write(away / "settings.local.json", OTHER)
+    name, leads = LINKS[kind]
+    (top / name).parent.mkdir(parents=True, exist_ok=True)
+    (top / name).symlink_to(leads.format(away=away))
+    (top / "near.json").symlink_to(away / "settings.local.json")
+    for more in ((), ("--dry-run",)):
+        said = ctl("hooks", action, NEW, "--project", top, *more)
+        assert said.code == 1
+        local = top / ".claude" / "settings.local.json"
+        assert f"{local} is left as it is: a link leads out of the project, to {away}/" in said.err
+        assert "hint: put a file and a folder in the place of links" in said.err
+    assert (away / "settings.local.json").read_bytes() == before
+    assert list(away.iterdir()) == [away / "settings.local.json"]
+
+
+@pytest.mark.parametrize("leads", ["../config", "{top}/config"])
+def test_a_projects_link_within_it_is_followed(ctl: Ctl, leads: str) -> None:
+    """It stays one, also where the way to the project is one, and what is below it is written."""
+    top = ctl.code / "real"
+    (top / ".git").mkdir(parents=True)
+    (top / "config").mkdir()
+    (ctl.code / "shop").symlink_to(top)
+    (top / ".claude").symlink_to(leads.format(top=top).removeprefix("../"))
+    assert ctl("hooks", "install", NEW, "--project", ctl.code / "shop").code == 0
+    assert (top / ".claude").is_symlink()
+    there = top / "config" / "settings.local.json"
+    assert "PreToolUse" in json.loads(there.read_text())["hooks"]
+    assert ctl("hooks", "uninstall", "--project", ctl.code / "shop").code == 0
+    assert json.loads(there.read_text()) == {}
+
+
+def test_links_in_circles_are_told(ctl: Ctl) -> None:
+    """They lead nowhere, and nothing is written."""
+    (ctl.code / "shop").mkdir()
+    (ctl.code / "shop" / ".claude").symlink_to(".claude")
+    said = ctl("hooks", "install", NEW, "--project", ctl.code / "shop")
+    assert (said.code, "Too many levels of symbolic links" in said.err) == (1, True)
+
+
+def test_the_copy_that_is_kept_is_not_written_into_a_link(ctl: Ctl) -> None:
+    """A link of its name is replaced: what it leads to is nobody's copy."""
+    local = ctl.code / "shop" / ".claude" / "settings.local.json"
+    before = write(local, OTHER)
+    precious = ctl.home / "precious"
+    precious.write_text("kept")
+    copy = local.with_name(local.name + hooking.BACKUP_ENDING)
+    copy.symlink_to(precious)
+    assert ctl("hooks", "install", NEW, "--project", ctl.code / "shop").code == 0
+    assert precious.read_text() == "kept"
+    assert (copy.is_symlink(), copy.read_bytes()) == (False, before)
+
+
 def test_the_clients_own_folder_is_heeded(ctl: Ctl) -> None:
     """Its variable moves all that is the client's."""
     ctl.monkeypatch.setenv("CLAUDE_CONFIG_DIR", str(ctl.home / "moved"))

@@ -73,7 +73,10 @@ def install(context: Context) -> Answer:
     events = known_to(version)
     command = hooking.command(_spool(context))
     changed = hooking.change(
-        path, lambda old: settings.installed(old, events, command, version), dry_run=context.options.dry_run
+        path,
+        lambda old: settings.installed(old, events, command, version),
+        within=_top(context, path),
+        dry_run=context.options.dry_run,
     )
     done = "would register" if context.options.dry_run else "registered"
     said = f"{done} {len(events)} events in {path}" if changed else f"already registered in {path}"
@@ -95,7 +98,9 @@ def uninstall(context: Context) -> Answer:
     from sessionlib.journal.claude_code import settings
 
     path = _path(context)
-    changed = hooking.change(path, settings.uninstalled, dry_run=context.options.dry_run)
+    changed = hooking.change(
+        path, settings.uninstalled, within=_top(context, path), dry_run=context.options.dry_run
+    )
     done = "would take the recorder out of" if context.options.dry_run else "took the recorder out of"
     said = f"{done} {path}" if changed else f"nothing of ours in {path}"
     return Answer(rows=[{"path": str(path), "changed": changed}], blocks=[Lines([said])])
@@ -158,6 +163,11 @@ def _path(context: Context) -> Path:
         return places.user_settings(os.environ)
     except RuntimeError as error:
         raise UsageError(str(error), hint="set HOME, or name a project with --project") from error
+
+
+def _top(context: Context, path: Path) -> Path | None:
+    """Return the project whose settings these are; None for the user's own."""
+    return None if context.options.project is None else path.parents[1]
 
 
 def _version(context: Context) -> "Version | None":
