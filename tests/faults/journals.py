@@ -11,6 +11,7 @@ from sessionlib.journal import canary
 from tests.faults.clients import LONG, Clients, Desk, turn
 from tests.faults.failpoints import NEEDS_PURGE, NEEDS_SESSION
 from tests.faults.ground import RECOVERY, Figure, Ground, busy, until
+from tests.faults.kills import kill_at_random
 from tests.faults.machine import tmpfs
 from tests.faults.outages import FREED, Asker
 from tests.faults.refusals import fill
@@ -29,28 +30,16 @@ _RESPONSES = 400
 def random_kills(ground: Ground, kind: str, kills: int) -> Figure:
     """Kill the daemon at random moments under clients; each next start brings all of it into the database."""
     desk = Desk(ground, ground.tools.new_database(kind))
-    done, longest = 0, 0.0
+    desk.daemon.start(ready=False)
     with Clients(desk, pause=0.02) as clients:
-        while done < kills:
-            desk.daemon.start(ready=False)
-            time.sleep(ground.chance.uniform(0.0, 0.2 if ground.chance.random() < 0.3 else 0.7))
-            desk.daemon.kill()
-            clients.pause()
-            desk.daemon.start(ready=False)
-            longest = max(longest, desk.recovered())
-            clients.resume()
-            time.sleep(ground.chance.uniform(0.0, 0.2))
-            desk.daemon.kill()
-            done += 2
-    desk.daemon.start()
-    longest = max(longest, desk.recovered())
+        longest = kill_at_random(desk.daemon, clients, kills, desk.recovered)
     desk.check_clean()
     words = f"{kind}, {clients.saves:,} turns of clients, {len(desk.hooks.times):,} hooks"
-    return Figure("journals: kill -9", words, done, 0, longest)
+    return Figure("journals: kill -9", words, kills, 0, longest)
 
 
 def kills_at_steps(ground: Ground, kind: str, steps: list[str], rounds: int) -> Figure:
-    """Let the daemon kill itself before or after each of these steps; the next start stores what is left."""
+    """Let the daemon kill itself before or after each of these steps; each next start stores what is left."""
     desk = Desk(ground, ground.tools.new_database(kind))
     talk = desk.talk(LONG)
     for number in range(_RESPONSES):
@@ -70,13 +59,9 @@ def kills_at_steps(ground: Ground, kind: str, steps: list[str], rounds: int) -> 
                 desk.move()
             done += 1
             _die_at(desk, talk, step, f"{number}-{done}")
-            if done % 2:
-                continue  # what two kills have left together
             desk.daemon.start(ready=False)
             longest = max(longest, desk.recovered())
-            desk.daemon.kill()
-    desk.daemon.start()
-    longest = max(longest, desk.recovered())
+            desk.daemon.end()
     desk.check_clean()
     return Figure(
         "journals: kill -9 at steps", f"{kind}, before or after {len(steps)} steps", done, 0, longest

@@ -2,11 +2,12 @@
 
 import shutil
 import time
+from collections.abc import Callable
 
 from sessionlib.state.manager import StateManager
 from tests import builders
 from tests.faults.failpoints import EARLY, NEEDS_NEW, NEEDS_NEW_ROOT, NEEDS_REMOVAL, STEPS
-from tests.faults.ground import Figure, Ground, Keeper, until
+from tests.faults.ground import RECOVERY, Figure, Ground, Keeper, until
 from tests.faults.writers import Writers
 
 _SESSIONS = 20
@@ -18,30 +19,45 @@ def random_kills(ground: Ground, kind: str, kills: int) -> Figure:
     """Kill the daemon at random moments under four writers; each next start brings the mirror up to date."""
     root = ground.project(count=_SESSIONS)
     daemon = ground.keeper(ground.tools.new_database(kind))
-    done, longest = 0, 0.0
+    daemon.start(ready=False)
     with Writers(root, ground.chance, _SESSIONS) as writers:
-        while done < kills:
-            daemon.start(ready=False)
-            # Some in the middle of the start, most while it follows the writers.
-            time.sleep(ground.chance.uniform(0.0, 0.15 if ground.chance.random() < 0.3 else 0.8))
-            daemon.kill()
-            done += 1
-            writers.pause()
-            daemon.start(ready=False)
-            longest = max(longest, daemon.recovered())
-            writers.resume()
-            time.sleep(ground.chance.uniform(0.0, 0.3))
-            daemon.kill()
-            done += 1
-    daemon.start()
-    longest = max(longest, daemon.recovered())
+        longest = kill_at_random(daemon, writers, kills, daemon.recovered)
     assert "Traceback" not in daemon.log, daemon.tail()
     daemon.check_clean()
-    return Figure("kill -9", f"{kind}, four writers, {writers.saves:,} saves", done, 0, longest)
+    return Figure("kill -9", f"{kind}, four writers, {writers.saves:,} saves", kills, 0, longest)
+
+
+def kill_at_random(daemon: Keeper, writers: Writers, kills: int, recovered: Callable[[], float]) -> float:
+    """Kill a running daemon at random moments; after each kill wait until the next start has mended it all.
+
+    Args:
+        daemon: Whom; it runs afterwards.
+        writers: Those who write all the while; paused for each look.
+        kills: How often.
+        recovered: Waits until all is as it must be; returns the seconds since the start.
+
+    Returns:
+        The longest of these.
+    """
+    chance, longest = daemon.ground.chance, 0.0
+    for _ in range(kills):
+        # Some in the middle of a start, most while it follows the writers.
+        if chance.random() < 0.3:
+            daemon.end()
+            daemon.start(ready=False)
+            time.sleep(chance.uniform(0.0, 0.15))
+        else:
+            time.sleep(chance.uniform(0.0, 0.8))
+        daemon.kill()
+        writers.pause()
+        daemon.start(ready=False)
+        longest = max(longest, recovered())
+        writers.resume()
+    return longest
 
 
 def kills_at_steps(ground: Ground, kind: str, steps: list[str], rounds: int) -> Figure:
-    """Let the daemon kill itself before or after each of these steps; the next start must mend it all.
+    """Let the daemon kill itself before or after each of these steps; each next start must mend it all.
 
     The steps that only a removal brings about are always among them.
     """
@@ -53,31 +69,21 @@ def kills_at_steps(ground: Ground, kind: str, steps: list[str], rounds: int) -> 
     daemon.start()
     daemon.recovered()
     daemon.end()
-    done, longest = 0, 0.0
-    steps = [step for step in steps if step not in NEEDS_REMOVAL]
+    longest, steps = 0.0, sorted({*steps, *NEEDS_REMOVAL})
     for number in range(rounds):
         ground.chance.shuffle(steps)
         for step in steps:
+            # A folder that is gone is believed to be so after a second look.
+            confirmed = _CONFIRMED if step in NEEDS_REMOVAL else 0.0
+            if confirmed:
+                shutil.rmtree(doomed.pop())
             _die_at(ground, daemon, step, number)
             daemon.start(ready=False)
-            longest = max(longest, daemon.recovered())
-            daemon.kill()
-        # Two looks that are five seconds apart for each: they are gone through one after the other.
-        for step in sorted(NEEDS_REMOVAL):
-            shutil.rmtree(doomed.pop())
-            _die_at(ground, daemon, step, number)
-        daemon.start(ready=False)
-        longest = max(longest, daemon.recovered(within=10.0 + _CONFIRMED) - _CONFIRMED)
-        daemon.end()
-        done += len(steps) + len(NEEDS_REMOVAL)
+            longest = max(longest, daemon.recovered(within=RECOVERY + confirmed) - confirmed)
+            daemon.end()
     daemon.check_clean()
-    return Figure(
-        "kill -9 at steps",
-        f"{kind}, before or after {len(steps) + len(NEEDS_REMOVAL)} steps",
-        done,
-        0,
-        longest,
-    )
+    words = f"{kind}, before or after {len(steps)} steps"
+    return Figure("kill -9 at steps", words, rounds * len(steps), 0, longest)
 
 
 def _die_at(ground: Ground, daemon: Keeper, step: str, number: int) -> None:

@@ -28,12 +28,15 @@ pytestmark = pytest.mark.timeout(180)
 
 
 def test_killed_at_random_moments(ground: Ground, kind: str) -> None:
-    """Four kills on each database under three clients and their hooks."""
+    """Four kills on each database under three clients and their hooks: each next start stores all."""
     assert journals.random_kills(ground, kind, 4).lost == 0
 
 
 def test_killed_at_every_step(ground: Ground, kind: str) -> None:
-    """Before or after each named step of reading journals; the long form does all of them on both."""
+    """Before or after each named step of reading journals; each next start stores what was left.
+
+    Each on one of the databases: the long form does all of them on both.
+    """
     assert len(JOURNAL_STEPS) >= 8
     third = sorted(JOURNAL_STEPS)[::3]
     steps = third if kind == "postgres" else sorted(JOURNAL_STEPS.keys() - set(third))

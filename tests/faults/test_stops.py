@@ -11,7 +11,7 @@ pytestmark = pytest.mark.timeout(180)
 
 
 def test_at_random_moments_on_sqlite(ground: Ground) -> None:
-    """Ten times under four writers."""
+    """Ten times under four writers; after each the next start has all of it within 10 s."""
     assert stops.random_stops(ground, "sqlite", 10).lost == 0
 
 
@@ -19,6 +19,6 @@ def test_at_random_moments_on_sqlite(ground: Ground) -> None:
 def test_at_random_moments_on_postgresql_that_may_hang(
     ground: Ground, postgres_server: postgres.Server
 ) -> None:
-    """Ten times under four writers; every third time the database hangs first."""
+    """Likewise; every third time the database hangs first."""
     with proxied(postgres_server) as proxy:
         assert stops.random_stops(ground, "postgres", 10, proxy).lost == 0
