@@ -1,4 +1,4 @@
-"""The link to PostgreSQL dies without a word: a worker is free in time, and nothing is lost."""
+"""The link to PostgreSQL dies without a word: the workers are free in time, and nothing is lost."""
 
 import pytest
 
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.timeout(180), pytest.mark.postgres]
     ],
 )
 def test_dead_link(ground: Ground, way: str, moment: str) -> None:
-    """What is sent is not acknowledged, or all of it was and no answer comes."""
+    """What is sent is not acknowledged, or all of it was and no answer comes: the workers are free."""
     assert links.dead(ground, way, moment, 1.0).lost == 0
 
 
