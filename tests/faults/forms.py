@@ -49,10 +49,10 @@ Fault = Callable[[Ground], Figure | list[Figure]]
 class Sizes(NamedTuple):
     """How much of each fault is done; as they stand here, as much as in the test run."""
 
-    kills: int = 16
+    kills: int = 15
     rounds: int = 1
     stops: int = 10
-    stopped: float = 20
+    stopped: float = 40
     restarts: int = 5
     hung: float = 3
     resets: int = 12
@@ -66,6 +66,7 @@ class Sizes(NamedTuple):
     folders: int = 500
     hosts: float = 2
     syncs: int = 6
+    saves: int = 100
     cut_off: float = 1
     journal_kills: int = 4
     journal_rounds: int = 1
@@ -94,6 +95,7 @@ LONG = Sizes(
     folders=10_000,
     hosts=60,
     syncs=100,
+    saves=1_500,
     cut_off=60,
     journal_kills=150,
     journal_rounds=10,
@@ -149,11 +151,18 @@ def faults(size: Sizes, server: postgres.Server) -> Iterator[tuple[str, Fault]]:
     yield "damaged", files.damaged
     for name in limits.LIMITS:
         yield name, lambda ground, name=name: limits.limited(ground, name, 50)  # type: ignore[misc]
-    for name in roots.CHANGES:
-        yield name.replace(" ", "-"), lambda ground, name=name: roots.changed(ground, "sqlite", name)  # type: ignore[misc]
+    for name, kind in itertools.product(roots.CHANGES, ("sqlite", "postgres")):
+        yield (
+            f"{name}-{kind}".replace(" ", "-"),
+            lambda ground, kind=kind, name=name: roots.changed(ground, kind, name),  # type: ignore[misc]
+        )
     yield "two-hosts", lambda ground: doubles.two_hosts(ground, size.hosts)
     for kind in ("sqlite", "postgres"):
         yield f"beside-{kind}", lambda ground, kind=kind: doubles.beside_a_daemon(ground, kind, size.syncs)  # type: ignore[misc]
+        yield (
+            f"queues-{kind}",
+            lambda ground, kind=kind: doubles.queues_beside_a_daemon(ground, kind, size.saves),  # type: ignore[misc]
+        )
     yield from _whole_faults(size)
     yield from _journal_faults(size, server)
 
@@ -176,7 +185,7 @@ def _save_faults(size: Sizes) -> Iterator[tuple[str, Fault]]:
 
 
 def _whole_faults(size: Sizes) -> Iterator[tuple[str, Fault]]:
-    """Give those of links, of the schema, of worktrees, and of all at once."""
+    """Give those of links, of the schema, and of all at once."""
     for way, moment in itertools.product(links.WAYS, links.MOMENTS):
         yield (
             f"link-{way}-{moment}".replace(" ", "-"),
@@ -192,7 +201,6 @@ def _whole_faults(size: Sizes) -> Iterator[tuple[str, Fault]]:
             f"any-order-{kind}",
             lambda ground, kind=kind: anyorder.any_order(ground, kind, size.examples, 50),  # type: ignore[misc]
         )
-    yield "worktree-postgres", lambda ground: roots.changed(ground, "postgres", "worktree added and removed")
 
 
 def _journal_faults(size: Sizes, server: postgres.Server) -> Iterator[tuple[str, Fault]]:

@@ -1,18 +1,23 @@
 """Folders that come, go, move and are replaced under a running daemon: right rows, and no false tombstone."""
 
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from sessionlib.state.manager import StateManager
 from tests import builders
 from tests.faults import oracle
-from tests.faults.ground import Figure, Ground, Keeper, until
+from tests.faults.ground import RECOVERY, Figure, Ground, Keeper, until
 from tests.faults.machine import bound, tmpfs
 
-_CONFIG = "[watch]\nreconcile_interval = 2.0\n"
+_OFTEN = 1.0
+"""Seconds between two comparisons, give or take a quarter, while a change is done."""
+_CONFIG = "[watch]\nreconcile_interval = {}\n"
 _COUNT = 6
 _LOOKED = 8.0
 """Seconds after which whatever is believed to be gone would have its tombstone."""
@@ -24,12 +29,14 @@ class Town:
     Args:
         ground: Where.
         kind: Of database.
+        mounts: What is mounted stays until it is closed, behind the last look.
     """
 
-    def __init__(self, ground: Ground, kind: str) -> None:
+    def __init__(self, ground: Ground, kind: str, mounts: ExitStack) -> None:
         self.ground = ground
+        self.mounts = mounts
         self.root = ground.project(count=_COUNT)
-        self.daemon: Keeper = ground.keeper(ground.tools.new_database(kind), config=_CONFIG)
+        self.daemon: Keeper = ground.keeper(ground.tools.new_database(kind), config=_CONFIG.format(_OFTEN))
         self.daemon.start()
         self.daemon.recovered()
         self.ids = self.shown("session_id")
@@ -52,11 +59,26 @@ class Town:
         now = self.shown("session_id")
         assert {slug: now.get(slug) for slug in self.ids} == self.ids
 
+    def recovered_without(self, gone: Path) -> None:
+        """Wait until the mirror equals the files, but for a checkout that is gone: its rows stay."""
+        kept = [f"({str(gone)!r}, 's{number}'): is gone and has no tombstone" for number in range(_COUNT)]
+        until(lambda: self.daemon.drift() == kept, "the others to be right", RECOVERY, self.daemon.tail)
+
     def edit(self, topic: str) -> None:
-        """Save all sessions."""
-        for number in range(_COUNT):
-            document = builders.v2_building(session_id=f"s{number}", topic=topic)
-            builders.make_session(self.root, f"s{number}", document)
+        """Save all sessions that are there, and wait until that is mirrored."""
+        for file in sorted(self.root.glob("*/state.json")):
+            StateManager(file.parent).set_details(topic=topic)
+        self.daemon.recovered(time.monotonic())
+
+    def hears(self) -> None:
+        """What is saved now is mirrored though nothing is compared: the daemon has heard of it."""
+        assert self.daemon.child is not None
+        Path(self.daemon.environ["SESSIOND_CONFIG"]).write_text(_CONFIG.format(3600.0))
+        self.daemon.child.send_signal(signal.SIGHUP)
+        self.daemon.wait_for("event=config.reloaded ")
+        # One more had its time already.
+        time.sleep(1.5 * _OFTEN)
+        self.edit("heard of")
 
 
 def _removed_and_made_again(town: Town) -> None:
@@ -65,7 +87,6 @@ def _removed_and_made_again(town: Town) -> None:
     town.no_tombstone(_LOOKED)
     shutil.copytree(town.ground.home / "kept", town.root)
     town.daemon.recovered(time.monotonic())
-    town.edit("after it was made again")
 
 
 def _replaced_by_a_link(town: Town) -> None:
@@ -76,26 +97,19 @@ def _replaced_by_a_link(town: Town) -> None:
     town.root.unlink()
     aside.rename(town.root)
     town.daemon.recovered(time.monotonic())
-    town.edit("after the link")
 
 
 def _unmounted_and_mounted_again(town: Town) -> None:
-    with tmpfs(town.ground.home / "store", "8m") as store:
-        aside = store / "sessions"
-        shutil.copytree(town.root, aside)
-        shutil.rmtree(town.root)
-        town.root.mkdir()
-        with bound(aside, town.root):
-            town.daemon.recovered(time.monotonic())
-            town.edit("while it is mounted")
-            town.daemon.recovered(time.monotonic())
-        town.no_tombstone(_LOOKED)
-        with bound(aside, town.root):
-            town.daemon.recovered(time.monotonic())
-            town.edit("after it was mounted again")
-            town.daemon.recovered(time.monotonic())
-            # What is mounted ends with the test; the daemon first.
-            town.daemon.end()
+    aside = town.mounts.enter_context(tmpfs(town.ground.home / "store", "8m")) / "sessions"
+    shutil.copytree(town.root, aside)
+    shutil.rmtree(town.root)
+    town.root.mkdir()
+    with bound(aside, town.root):
+        town.daemon.recovered(time.monotonic())
+        town.edit("while it is mounted")
+    town.no_tombstone(_LOOKED)
+    town.mounts.enter_context(bound(aside, town.root))
+    town.daemon.recovered(time.monotonic())
 
 
 def _session_renamed(town: Town) -> None:
@@ -115,7 +129,6 @@ def _project_moved(town: Town) -> None:
     where = f"SELECT 1 AS found FROM workspaces WHERE path = '{moved}'"
     until(lambda: oracle.Mirror(town.daemon.url).rows(where), "the new path", 15.0, town.daemon.tail)
     town.edit("after the move")
-    town.daemon.recovered(time.monotonic())
     town.no_tombstone(_LOOKED)
 
 
@@ -160,6 +173,7 @@ def _worktree(town: Town) -> None:
             town.daemon.tail,
         )
         town.no_tombstone(_LOOKED)
+        town.recovered_without(tree)
     # The same place once more, and the main checkout has gone on.
     _git(project, "worktree", "add", "-q", "-B", "side", str(tree))
     _dated(town.root, "main again", 20)
@@ -205,9 +219,13 @@ CHANGES: dict[str, Callable[[Town], None]] = {
 
 
 def changed(ground: Ground, kind: str, name: str) -> Figure:
-    """Do one of these changes, and look at the rows."""
-    town = Town(ground, kind)
-    CHANGES[name](town)
-    town.kept()
-    assert "Traceback" not in town.daemon.log, town.daemon.tail()
+    """Do one of these changes: the rows are right, what is saved is heard of, a pass writes nothing."""
+    with ExitStack() as mounts:
+        town = Town(ground, kind, mounts)
+        CHANGES[name](town)
+        town.daemon.recovered(time.monotonic())
+        town.hears()
+        town.kept()
+        assert "Traceback" not in town.daemon.log, town.daemon.tail()
+        town.daemon.check_clean()
     return Figure("folders", f"{kind}, {name}", 1)
