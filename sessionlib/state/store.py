@@ -1,5 +1,6 @@
 """One session's state.json as a store: take a snapshot, change it under the lock, tell who wants to know."""
 
+import contextlib
 import json
 import logging
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from sessionlib.state.layout import STATE_FILE, slug_problem
 from sessionlib.state.lock import locked
 from sessionlib.state.rewriting import rewrite, same
 from sessionlib.state.snapshot import Snapshot, hash_of, meaning, take_snapshot
-from sessionlib.state.writing import write_atomic
+from sessionlib.state.writing import sync_folder, write_atomic
 
 SaveCallback = Callable[[Path], None]
 Edit = Callable[[Draft], None]
@@ -135,7 +136,13 @@ class SessionStore:
             message = f"a session cannot be named {name!r}: the name {problem}"
             raise StateRefusedError(message, session_dir=self.session_dir)
         try:
+            new = [folder for folder in (self.session_dir, *self.session_dir.parents) if not folder.exists()]
             self.session_dir.mkdir(parents=True, exist_ok=True)
+            for folder in new:
+                # A power cut must not take the folder from the file that is kept in it. Where we may not
+                # list what is above it, nobody can ask for that.
+                with contextlib.suppress(PermissionError):
+                    sync_folder(folder.parent)
         except OSError as error:
             message = f"cannot make {self.session_dir}: {error.strerror or error}"
             raise StateWriteError(message, session_dir=self.session_dir) from error

@@ -49,7 +49,7 @@ def write_atomic(path: Path, data: bytes) -> None:
         message = f"cannot write {path}: {error.strerror or error}"
         raise StateWriteError(message, session_dir=folder) from error
     try:
-        _sync_folder(folder)
+        sync_folder(folder)
     except OSError as error:
         message = f"{path} is written, but its folder could not be synced: {error.strerror or error}"
         raise StateWriteError(message, session_dir=folder, hint="save it once more") from error
@@ -106,7 +106,12 @@ def sync(fd: int) -> None:
     os.fsync(fd)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Have the disk keep the names in a folder, where the file system knows how.
+
+    Raises:
+        OSError: The folder cannot be opened, or the disk failed.
+    """
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

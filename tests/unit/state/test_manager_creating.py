@@ -1,5 +1,7 @@
 """StateManager: creating sessions, and what no session is made of."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from sessionlib.errors import (
 )
 from sessionlib.state.layout import slug_problem
 from sessionlib.state.manager import StateManager
+from tests.refusals import refuse
 from tests.states import building_fixture  # noqa: F401 - fixtures
 
 
@@ -83,6 +86,27 @@ def test_create_refuses_an_existing_session(session: Path) -> None:
         StateManager(session, saves.append).create("again")
     assert (session / "state.json").read_bytes() == before
     assert saves == []
+
+
+def test_create_syncs_the_folders_above_new_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut takes no new folder: each one's name is on the disk before the session is acknowledged."""
+    synced = []
+    real = os.fsync
+
+    def noting(fd: int) -> None:
+        synced.append(os.fstat(fd).st_ino)
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    StateManager(tmp_path / "agents/sessions/s").create("t")
+    above = [tmp_path / name for name in ("agents/sessions", "agents", "")]
+    assert synced[:3] == [folder.stat().st_ino for folder in above]
+
+
+def test_create_below_a_folder_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who may make a folder there but not list what is there makes a session all the same."""
+    refuse(monkeypatch, "open", errno.EACCES, lambda path: path == str(tmp_path))
+    assert StateManager(tmp_path / "s").create("t").topic == "t"
 
 
 def test_create_fills_a_folder_that_waits(tmp_path: Path) -> None:
