@@ -61,6 +61,7 @@ class Sizes(NamedTuple):
     counts: int = 150
     lock_kills: int = 12
     cuts: int = 8
+    errors: int = 2
     burst: int = 2_000
     writes: int = 5_000
     folders: int = 500
@@ -90,6 +91,7 @@ LONG = Sizes(
     counts=5_000,
     lock_kills=200,
     cuts=300,
+    errors=5,
     burst=20_000,
     writes=100_000,
     folders=10_000,
@@ -178,7 +180,10 @@ def _save_faults(size: Sizes) -> Iterator[tuple[str, Fault]]:
         )
     for verb in ("save", "create"):
         yield f"{verb}-killed", lambda ground, verb=verb: saves.killed_at_every_call(ground, verb)  # type: ignore[misc]
-        yield f"{verb}-refused", lambda ground, verb=verb: saves.refused_at_every_call(ground, verb)  # type: ignore[misc]
+        yield (
+            f"{verb}-refused",
+            lambda ground, verb=verb: saves.refused_at_every_call(ground, verb, size.errors),  # type: ignore[misc]
+        )
     yield "save-stray", saves.undeletable
     yield "save-in-parts", lambda ground: saves.taken_in_parts(ground, [1, 100, 500])
     yield "save-full", lambda ground: saves.on_a_full_disk(ground, 3)

@@ -73,14 +73,14 @@ class _Bench:
     def __init__(self, ground: Ground, verb: str) -> None:
         self.ground = ground
         self.verb = verb
-        self.session = ground.code / "bench" / "agents" / "sessions" / "one"
+        self.session = ground.project() / "one"
         self._log = ground.home / "hand.log"
         self._trace = ground.home / "trace"
 
     def prepare(self) -> None:
         """Let a save have all to do that a save may have to, and a creation, too."""
         if self.verb == "create":
-            shutil.rmtree(self.ground.code / "bench", ignore_errors=True)
+            shutil.rmtree(self.session.parent, ignore_errors=True)
             return
         if not self.session.exists():
             builders.make_session(self.session.parent, self.session.name, builders.v2(topic="old"))
@@ -193,13 +193,19 @@ def killed_at_every_call(ground: Ground, verb: str) -> Figure:
     return Figure("save killed", words, len(calls))
 
 
-def refused_at_every_call(ground: Ground, verb: str) -> Figure:
-    """Refuse each file call of a save (or a creation) once, with each error: old or new, and no temp file."""
+def refused_at_every_call(ground: Ground, verb: str, errors: int) -> Figure:
+    """Refuse each file call of a save (or a creation) once with each error: old or new, and no temp file.
+
+    Args:
+        ground: Where.
+        verb: ``save`` or ``create``.
+        errors: How many of a call's errors are tried at most; which, chance says.
+    """
     bench = _Bench(ground, verb)
     calls = [one for one in bench.calls() if one[0] in _FAULTS]
     number, failed = 0, 0
     for name, nth in calls:
-        for fault in _FAULTS[name]:
+        for fault in ground.chance.sample(_FAULTS[name], k=min(errors, len(_FAULTS[name]))):
             number += 1
             old = None if verb == "create" else bench.topic
             done = bench.attempt(f"new {number}", f"{name}:{fault}:when={nth}")
@@ -212,10 +218,10 @@ def refused_at_every_call(ground: Ground, verb: str) -> Figure:
             else:
                 assert done.topic == old, told
                 assert "cannot" in done.said or "not" in done.said, told
-            if done.code:
-                bench.check_next()
+        # What is left lying about tells the calls apart, not the errors.
+        bench.check_next()
     assert failed
-    words = f"{verb}, each file call with each error, {failed} told to the caller"
+    words = f"{verb}, each file call with up to {errors} errors, {failed} told to the caller"
     return Figure("save refused", words, number)
 
 
