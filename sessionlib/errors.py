@@ -53,6 +53,13 @@ def advice(error: SessionlibError) -> str | None:
     return error.hint or _ADVICE.get(error.exit_code)
 
 
+def told(error: BaseException) -> str:
+    """Return an error on one line: its message, and what to do where it says so."""
+    if isinstance(error, SessionlibError):
+        return f"{error.message} ({error.hint})" if error.hint else error.message
+    return str(error) or type(error).__name__
+
+
 def nowhere(error: Exception) -> UsageError | None:
     """Return our error for one that a path without a meaning raised; None for any other error.
 
@@ -228,6 +235,16 @@ class DatabaseRefusedError(DatabaseError):
 
 class RowRejectedError(DatabaseError):
     """The database refuses this very row; its neighbours are fine and waiting will not help."""
+
+
+class DamagedValueError(RowRejectedError):
+    """A stored value is not what its column holds: whoever wrote it, it was not this program.
+
+    Its words do not repeat the value: nobody knows what it is.
+    """
+
+    def __init__(self, message: str = "a value that is stored is damaged and cannot be read") -> None:
+        super().__init__(message, hint="sessionctl verify names it, sessionctl rebuild mends the mirror")
 
 
 class SchemaMismatchError(DatabaseError):

@@ -40,14 +40,14 @@ class Work:
                 self._now[name] = self._now.get(name, 0) + 1
                 self.most_at_once[name] = max(self.most_at_once.get(name, 0), self._now[name])
         try:
-            outcome = self.behave(names) or Outcome.WRITTEN
+            outcome = self.behave(names)
         finally:
             with self._lock:
                 for name in names:
                     self._now[name] -= 1
         if isinstance(outcome, list):
             return outcome
-        return [Result(name, outcome) for name in names]
+        return [Result(name, outcome or Outcome.WRITTEN) for name in names]
 
     def names(self) -> list[str]:
         return [name for call in self.calls for name in call]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import pytest
@@ -172,16 +172,23 @@ STORED = [
 """Every column of the mirror that is no key, by its table; of a document nobody reads when it came."""
 
 
+class NoText(NamedTuple):
+    """Bytes that are stored as a text, and are none."""
+
+    stored: bytes = b"\xff"
+
+
 def damages(table: str, column: str) -> list[Any]:
     """Return values that a column cannot hold, and SQLite takes all the same."""
     kind = tables.metadata.tables[table].c[column].type
+    bad = [b"\xff", NoText()]
     if isinstance(kind, JSON) or hasattr(kind, "impl_instance"):
-        return ["nojson", b"\xff"]
+        return ["nojson", *bad]
     if isinstance(kind, UtcTime):
-        return ["garbage", "2026-06-01T12:00:00", b"\xff", 7]
+        return ["garbage", "2026-06-01T12:00:00", "0000-01-01T00:00:00.000000Z", 7, *bad]
     if isinstance(kind, Guid):
-        return ["garbage", b"\xff"]
-    return ["garbage", b"\xff"] if isinstance(kind, Integer | BigInteger | Boolean) else [b"\xff"]
+        return ["garbage", "-" * 36, *bad]
+    return ["garbage", *bad] if isinstance(kind, Integer | BigInteger | Boolean) else bad
 
 
 def damage(world: World, table: str, column: str, value: Any, **where: Any) -> None:
@@ -190,7 +197,8 @@ def damage(world: World, table: str, column: str, value: Any, **where: Any) -> N
     with closing(sqlite3.connect(str(world.database.url.database), isolation_level=None)) as connection:
         connection.execute("PRAGMA ignore_check_constraints = ON")
         found = [one if isinstance(one, int) else str(one) for one in where.values()]
-        done = connection.execute(f"UPDATE {table} SET {column} = ? WHERE {named}", (value, *found))
+        given, raw = ("CAST(? AS TEXT)", value.stored) if isinstance(value, NoText) else ("?", value)
+        done = connection.execute(f"UPDATE {table} SET {column} = {given} WHERE {named}", (raw, *found))
         assert done.rowcount > 0
 
 

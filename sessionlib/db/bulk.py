@@ -6,7 +6,7 @@ parameter (``jsonb_to_recordset``): measured within a tenth of binary arrays on 
 prepare in Python. The SQL is built once per table from its definition.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from itertools import chain
@@ -19,7 +19,7 @@ from sqlalchemy.types import JSON
 
 from sessionlib.db import encoding
 from sessionlib.db.encoding import Row, columns_of, names_of
-from sessionlib.db.types import Guid, Money, UtcTime, decode_money, decode_time
+from sessionlib.db.types import Guid, Money, UtcTime
 
 _SIZES = (64, 8)
 """Rows a statement on SQLite, the largest first; what is left over goes row by row."""
@@ -239,33 +239,14 @@ def _rows_where(
 
 
 def fetch(connection: Connection, cursor: Any, columns: Sequence[Column[Any]]) -> list[Row]:
-    """Return a cursor's rows with ids and times read, and close it; columns beyond the given are left."""
+    """Return a cursor's rows with ids and times read, and close it; columns beyond the given are left.
+
+    Raises:
+        DamagedValueError: A value is not what its column holds.
+    """
     rows: list[Row] = cursor.fetchall()
     cursor.close()
-    if _is_postgres(connection):
-        return rows
-    kinds: tuple[tuple[type[Any], Callable[[Any], Any]], ...] = (
-        (Guid, UUID),
-        (UtcTime, decode_time),
-        (Money, decode_money),
-        (JSON, orjson.loads),
-        (Boolean, bool),
-    )
-    readers = [
-        (index, reader)
-        for index, column in enumerate(columns)
-        for kind, reader in kinds
-        if isinstance(column.type, kind)
-    ]
-    return [_read_row(row, readers) for row in rows]
-
-
-def _read_row(row: Row, readers: Sequence[tuple[int, Callable[[str], Any]]]) -> Row:
-    values = list(row)
-    for index, reader in readers:
-        if values[index] is not None:
-            values[index] = reader(values[index])
-    return tuple(values)
+    return rows if _is_postgres(connection) else encoding.from_sqlite(columns, rows)
 
 
 def array_text(items: Iterable[object]) -> str:

@@ -14,7 +14,7 @@ import orjson
 from sqlalchemy import Connection, Table
 from sqlalchemy.types import JSON
 
-from sessionlib.db import bulk, encoding, tables
+from sessionlib.db import bulk, damage, encoding, tables
 from sessionlib.db.encoding import Row, columns_of, names_of
 from sessionlib.db.rows import FileRow
 from sessionlib.db.store import Batch
@@ -74,9 +74,7 @@ def differences(connection: Connection, batch: Batch, stored: Iterable[FileRow])
     with bulk.pipelined(connection):
         cursors = [_asked(connection, read) for read in reads]
     for read, cursor in zip(reads, cursors, strict=True):
-        rows: list[Row] = cursor.fetchall()
-        cursor.close()
-        yield from _compared(connection, read, rows)
+        yield from _compared(connection, read, damage.fetch_raw(connection, cursor))
 
 
 class _Read(NamedTuple):

@@ -3,7 +3,9 @@
 PostgreSQL refuses them, so there nothing is ever damaged.
 """
 
+import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, NamedTuple
@@ -15,8 +17,7 @@ from sqlalchemy.types import JSON
 
 from sessionlib.db import bulk, encoding, tables
 from sessionlib.db.encoding import Row, columns_of
-from sessionlib.db.types import Guid, UtcTime, decode_time
-from sessionlib.errors import RowRejectedError
+from sessionlib.db.types import ILLEGIBLE, Guid, UtcTime
 
 UNKNOWN_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 """Stands in for a time that cannot be read: what was marked as gone stays so."""
@@ -24,8 +25,41 @@ _CHECKED = {"session_files": ("derived", "observed"), "sessions": ("observed",)}
 """Which columns of which tables are checked; all else that is derived is compared as it is stored."""
 
 
-class DamagedDocumentError(RowRejectedError):
-    """A stored document that cannot be read; no file that is there now says what it held."""
+@contextmanager
+def any_text(connection: Connection) -> Iterator[None]:
+    """Let SQLite's driver give a text that is not UTF-8 as bytes; else it raises at the whole row."""
+    driver: Any = connection.connection.driver_connection
+    if connection.dialect.name == "postgresql":
+        yield
+        return
+    before = driver.text_factory
+    driver.text_factory = _text_or_bytes
+    try:
+        yield
+    finally:
+        driver.text_factory = before
+
+
+def _text_or_bytes(stored: bytes) -> str | bytes:
+    try:
+        return stored.decode()
+    except UnicodeDecodeError:
+        return stored
+
+
+def teach(driver: sqlite3.Connection) -> None:
+    """Let a connection to SQLite know the function that `find` asks with: whether bytes are a text."""
+    driver.create_function(
+        "is_text", 1, lambda stored: isinstance(_text_or_bytes(stored), str), deterministic=True
+    )
+
+
+def fetch_raw(connection: Connection, cursor: Any) -> list[Row]:
+    """Return a cursor's rows as the driver gives them, whatever is stored, and close it."""
+    with any_text(connection):
+        rows: list[Row] = cursor.fetchall()
+    cursor.close()
+    return rows
 
 
 class Damage(NamedTuple):
@@ -53,70 +87,34 @@ class Damage(NamedTuple):
         return self.raw.decode(errors="backslashreplace") if isinstance(self.raw, bytes) else str(self.raw)
 
 
-def _guid(value: Any) -> UUID:
-    return UUID(value)
-
-
-def _time(value: Any) -> datetime:
-    found = decode_time(value)
-    if found.tzinfo is None:
-        raise ValueError(value)
-    return found
-
-
-def _json(value: Any) -> Any:
-    return orjson.loads(_text(value))
-
-
-def _whole(value: Any) -> int:
-    if not isinstance(value, int):
-        raise TypeError(value)
-    return value
-
-
-def _flag(value: Any) -> bool:
-    return bool(_whole(value))
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(value)
-    return value
-
-
-_KINDS: tuple[tuple[type[Any], Callable[[Any], Any], Any], ...] = (
-    (Guid, _guid, UUID(int=0)),
-    (UtcTime, _time, UNKNOWN_TIME),
-    (JSON, _json, {}),
-    (Boolean, _flag, False),
-    (BigInteger, _whole, 0),
-    (Integer, _whole, 0),
+_INSTEAD: tuple[tuple[type[Any], Any], ...] = (
+    (Guid, UUID(int=0)),
+    (UtcTime, UNKNOWN_TIME),
+    (JSON, {}),
+    (Boolean, False),
+    (Integer, 0),
 )
 
 
 @cache
-def _reader(column: Column[Any]) -> tuple[Callable[[Any], Any], Any]:
-    """Return what reads a column's values, and what stands in for one that cannot be read."""
-    found = ((read, instead) for kind, read, instead in _KINDS if isinstance(column.type, kind))
-    return next(found, (_text, ""))
+def _instead(column: Column[Any]) -> Any:
+    """Return what stands in for a column's value that cannot be read."""
+    return next((instead for kind, instead in _INSTEAD if isinstance(column.type, kind)), "")
 
 
 def fetch(connection: Connection, cursor: Any, columns: Sequence[Column[Any]]) -> list[Row]:
     """Return what `bulk.fetch` does; something else stands in for each value that cannot be read."""
     if connection.dialect.name == "postgresql":
         return bulk.fetch(connection, cursor, columns)
-    readers = [_reader(column) for column in columns]
-    rows: list[Row] = cursor.fetchall()
-    cursor.close()
+    readers = [(encoding.reader_of(column), _instead(column)) for column in columns]
+    rows = fetch_raw(connection, cursor)
     return [(*map(_read, row, readers), *row[len(readers) :]) for row in rows]
 
 
 def _read(value: Any, reader: tuple[Callable[[Any], Any], Any]) -> Any:
-    if value is None:
-        return None
     try:
-        return reader[0](value)
-    except (ValueError, TypeError, AttributeError):
+        return None if value is None else reader[0](value)
+    except ILLEGIBLE:
         return reader[1]
 
 
@@ -146,8 +144,8 @@ def is_damaged(table: str, column: str, stored: Any) -> bool:
     if stored is None or isinstance(stored, datetime | UUID):
         return False
     try:
-        _reader(tables.metadata.tables[table].c[column])[0](stored)
-    except (ValueError, TypeError, AttributeError):
+        encoding.reader_of(tables.metadata.tables[table].c[column])(stored)
+    except ILLEGIBLE:
         return True
     return False
 
@@ -164,7 +162,7 @@ def find(connection: Connection, project_id: UUID) -> Iterator[Damage]:
     for name, kinds in _CHECKED.items():
         table = tables.metadata.tables[name]
         readers = [
-            (index, _reader(column)[0])
+            (index, encoding.reader_of(column))
             for index, column in enumerate(columns_of(table))
             if column.info["kind"] in kinds
         ]
@@ -172,20 +170,21 @@ def find(connection: Connection, project_id: UUID) -> Iterator[Damage]:
         names = ", ".join(encoding.names_of(table))
         odd = " OR ".join(_odd(columns_of(table)[index]) for index, _ in readers)
         cursor.execute(f"SELECT {names} FROM {name} WHERE project_id = ? AND ({odd})", (str(project_id),))
-        for row in cursor:
+        for row in fetch_raw(connection, cursor):
             yield from (_damage(table, row, index) for index in _unreadable(row, readers))
-        cursor.close()
 
 
 _DIGIT = "[0-9]"
 _TIME = "-".join((_DIGIT * 4, _DIGIT * 2, _DIGIT * 2)) + f"T{':'.join([_DIGIT * 2] * 3)}.{_DIGIT * 6}Z"
+_HEX = "[0-9a-f]"
+_GUID = "-".join(_HEX * digits for digits in (8, 4, 4, 4, 12))
 _ODD: tuple[tuple[type[Any], str], ...] = (
-    (Guid, "length({0}) <> 36 OR {0} GLOB '*[^-0-9a-f]*' OR typeof({0}) <> 'text'"),
+    (Guid, f"NOT (typeof({{0}}) = 'text' AND {{0}} GLOB '{_GUID}')"),
     # A month's 31st that it does not have is the next one's first to SQLite.
     (
         UtcTime,
         (
-            f"NOT (typeof({{0}}) = 'text' AND {{0}} GLOB '{_TIME}' "
+            f"NOT (typeof({{0}}) = 'text' AND {{0}} GLOB '{_TIME}' AND {{0}} >= '0001' "
             f"AND substr({{0}}, 1, 10) IS date({{0}}, '+0 days'))"
         ),
     ),
@@ -193,13 +192,15 @@ _ODD: tuple[tuple[type[Any], str], ...] = (
     (BigInteger, "typeof({0}) <> 'integer'"),
     (Integer, "typeof({0}) <> 'integer'"),
 )
+# Only what is more than plain ASCII is handed to Python.
+_ODD_TEXT = "typeof({0}) <> 'text' OR ({0} GLOB '*[^ -~]*' AND NOT is_text(CAST({0} AS BLOB)))"
 
 
 @cache
 def _odd(column: Column[Any]) -> str:
     """Return a condition, quick for SQLite, that holds for all of a column's values that cannot be read."""
     found = (condition for kind, condition in _ODD if isinstance(column.type, kind))
-    odd = next(found, "typeof({0}) <> 'text'").format(column.name)
+    odd = next(found, _ODD_TEXT).format(column.name)
     return f"({column.name} IS NOT NULL AND ({odd}))"
 
 
@@ -208,7 +209,7 @@ def _unreadable(row: Row, readers: Sequence[tuple[int, Callable[[Any], Any]]]) -
         if row[index] is not None:
             try:
                 read(row[index])
-            except (ValueError, TypeError, AttributeError):
+            except ILLEGIBLE:
                 yield index
 
 
@@ -233,9 +234,11 @@ def mend(connection: Connection, damage: Damage, now: datetime) -> Any:
     """
     value = replacement(connection, damage, now)
     where = " AND ".join(f"{name} = ?" for name, _ in damage.key)
+    # Bytes are of a text that is none, or were stored as such.
+    stored = f"CAST({damage.column} AS BLOB)" if isinstance(damage.raw, bytes) else damage.column
     bulk.run(
         connection,
-        f"UPDATE {damage.table} SET {damage.column} = ? WHERE {where} AND {damage.column} IS ?",
+        f"UPDATE {damage.table} SET {damage.column} = ? WHERE {where} AND {stored} IS ?",
         encoding.sqlite_value(value),
         *(found for _, found in damage.key),
         damage.raw,
@@ -256,4 +259,4 @@ def replacement(connection: Connection, damage: Damage, now: datetime) -> Any:
         (last,) = cursor.fetchone()
         cursor.close()
         return last
-    return now if isinstance(column.type, UtcTime) else _reader(column)[1]
+    return now if isinstance(column.type, UtcTime) else _instead(column)

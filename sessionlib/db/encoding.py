@@ -11,11 +11,20 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Column, Table
+from sqlalchemy import Boolean, Column, Integer, Table
 from sqlalchemy.types import JSON, String
 
-from sessionlib.db.types import Guid, Money, UtcTime, encode_money, encode_time
-from sessionlib.errors import RowRejectedError
+from sessionlib.db.types import (
+    ILLEGIBLE,
+    Guid,
+    Money,
+    UtcTime,
+    decode_money,
+    decode_time,
+    encode_money,
+    encode_time,
+)
+from sessionlib.errors import DamagedValueError, RowRejectedError
 
 Row = tuple[Any, ...]
 _Turn = Callable[[Sequence[Any]], Sequence[Any]]
@@ -45,6 +54,64 @@ def for_sqlite(table: Table, rows: Sequence[Row]) -> list[Row]:
     for index, turn in _turns(table):
         columns[index] = turn(columns[index])
     return list(zip(*columns, strict=True))
+
+
+def from_sqlite(columns: Sequence[Column[Any]], rows: Sequence[Row]) -> list[Row]:
+    """Return rows of SQLite's driver with their values read; columns beyond the given are left as they are.
+
+    Raises:
+        DamagedValueError: A value is not what its column holds.
+    """
+    readers = [reader_of(column) for column in columns]
+    count = len(readers)
+    try:
+        return [
+            (
+                *(
+                    None if value is None else read(value)
+                    for value, read in zip(row[:count], readers, strict=True)
+                ),
+                *row[count:],
+            )
+            for row in rows
+        ]
+    except ILLEGIBLE:
+        raise DamagedValueError from None
+
+
+@cache
+def reader_of(column: Column[Any]) -> Callable[[Any], Any]:
+    """Return what reads a column's values, as SQLite's driver gives them; it raises for what is none."""
+    return next((read for kind, read in _READERS if isinstance(column.type, kind)), _text)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
+
+
+def _time(value: Any) -> datetime:
+    found = decode_time(value)
+    if found.tzinfo is None:
+        raise ValueError(value)
+    return found
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int):
+        raise TypeError(value)
+    return value
+
+
+_READERS: tuple[tuple[type[Any], Callable[[Any], Any]], ...] = (
+    (Guid, UUID),
+    (UtcTime, _time),
+    (Money, decode_money),
+    (JSON, lambda value: orjson.loads(_text(value))),
+    (Boolean, lambda value: bool(_whole(value))),
+    (Integer, _whole),
+)
 
 
 def with_id_texts(table: Table, rows: Sequence[Row]) -> list[Row]:

@@ -1,5 +1,6 @@
 """One open database: the engine, its transactions, and what differs between SQLite and PostgreSQL."""
 
+import json
 import logging
 import os
 import sqlite3
@@ -14,9 +15,11 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DisconnectionError
 
+from sessionlib.db import damage, files
 from sessionlib.db.faults import translated
 from sessionlib.db.tables import metadata
-from sessionlib.errors import ConfigError, DatabaseBusyError, DatabaseUnavailableError
+from sessionlib.db.types import ILLEGIBLE
+from sessionlib.errors import ConfigError, DamagedValueError, DatabaseBusyError
 
 # SQLAlchemy prints a traceback here for each connection that died; the error itself reaches us anyway.
 logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
@@ -266,19 +269,6 @@ def take_time(connection: Connection) -> None:
         driver.patience = None
 
 
-def _create_file(path: Path) -> None:
-    """Create the file if need be: it holds people's work, so 0600 in a 0700 folder from its first byte."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not path.exists():
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        raise DatabaseUnavailableError(
-            f"the database file {path} cannot be made: {error.strerror}",
-            hint="mend the folder, or name another with database.url",
-        ) from error
-
-
 def _set_up(connection: sqlite3.Connection) -> None:
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={_SQLITE_BUSY_MS}")
@@ -304,13 +294,14 @@ def _use_wal(cursor: sqlite3.Cursor) -> None:
 
 
 def _sqlite(url: URL) -> Engine:
-    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": _SQLITE_BUSY_MS / 1000})
+    arguments = {"timeout": _SQLITE_BUSY_MS / 1000}
+    engine = create_engine(url, hide_parameters=True, connect_args=arguments, json_deserializer=_from_json)
     path = Path(str(url.database))
 
     @event.listens_for(engine, "do_connect")
     def _create_private(*_: Any) -> None:
         if "uri" not in url.query:
-            _create_file(path)
+            files.create(path)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: sqlite3.Connection, record: Any) -> None:
@@ -320,6 +311,7 @@ def _sqlite(url: URL) -> Engine:
         connection.isolation_level = None
         try:
             _set_up(connection)
+            damage.teach(connection)
         except sqlite3.Error:
             connection.close()
             raise
@@ -336,6 +328,15 @@ def _sqlite(url: URL) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
     return engine
+
+
+def _from_json(stored: Any) -> Any:
+    if isinstance(stored, int | float):
+        return stored  # SQLite turns a document that is one number into that
+    try:
+        return json.loads(stored)
+    except ILLEGIBLE:
+        raise DamagedValueError from None
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeGuard
 from sqlalchemy import exc
 
 from sessionlib.errors import (
+    DamagedValueError,
     DatabaseBusyError,
     DatabaseError,
     DatabaseRefusedError,
@@ -48,6 +49,8 @@ _SQLITE_HINTS = {
 }
 _SQLITE_ROW = {"SQLITE_CONSTRAINT", "SQLITE_TOOBIG", "SQLITE_MISMATCH", "SQLITE_RANGE"}
 
+_NO_TEXT = "Could not decode to UTF-8"
+"""How Python's driver of SQLite begins when it meets a text that is none; the text itself follows."""
 _POOLER = "unsupported startup parameter"
 """What PgBouncer says of settings that come with a connection, whatever its version."""
 
@@ -106,6 +109,8 @@ def _from_sqlite(error: sqlite3.Error) -> DatabaseError:
         return DatabaseRefusedError(
             f"the database file refuses our statements: {text}", sqlstate=name, hint=_SQLITE_HINTS.get(base)
         )
+    if text.startswith(_NO_TEXT):
+        return DamagedValueError()
     if "binding parameter" in text:
         return RowRejectedError(f"the database refuses the row: {text}")
     return DatabaseUnavailableError(f"the database file cannot be used: {text}", sqlstate=name or None)

@@ -12,8 +12,9 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Connection, func, select
 
+from sessionlib.db import damage
 from sessionlib.db.tables import session_files
-from sessionlib.db.types import decode_time
+from sessionlib.db.types import ILLEGIBLE, decode_time
 
 _FEW = 20
 """Sessions roots up to which an index is asked rather than all copies."""
@@ -68,9 +69,14 @@ class CopyState(NamedTuple):
     absent_since: Any
 
     def absent_at(self) -> datetime | None:
-        """Return since when the copy has not been found; None while it is there."""
+        """Return since when the copy has not been found; None while it is there, or if nobody knows."""
         since: datetime | str | None = self.absent_since
-        return decode_time(since) if isinstance(since, str) else since
+        if since is None or isinstance(since, datetime):
+            return since
+        try:
+            return decode_time(since)
+        except ILLEGIBLE:
+            return None
 
 
 _STATES = (
@@ -187,6 +193,7 @@ def _asked(connection: Connection, statement: str, keys: Sequence[RootKey]) -> S
         sql = statement.format(**_SQLITE)
     result: Any = connection.exec_driver_sql(sql, parameters)
     # Straight from the driver: plain tuples, cheaper to make and no work for the garbage collector.
-    rows: list[tuple[Any, ...]] = result.cursor.fetchall()
+    with damage.any_text(connection):
+        rows: list[tuple[Any, ...]] = result.cursor.fetchall()
     result.close()
     return rows

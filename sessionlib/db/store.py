@@ -187,24 +187,22 @@ def bodies(connection: Connection, project_id: UUID, hashes: Collection[str]) ->
     """Return the parsed documents with these hashes.
 
     Raises:
-        DamagedDocumentError: One of them cannot be read.
+        DamagedValueError: One of them cannot be read.
     """
     table = tables.documents.c
-    rows = connection.execute(
-        select(table.content_hash, table.body).where(
-            table.project_id == project_id, table.content_hash.in_(list(hashes))
+    with damage.any_text(connection):
+        rows = connection.execute(
+            select(table.content_hash, table.body).where(
+                table.project_id == project_id, table.content_hash.in_(list(hashes))
+            )
         )
-    )
-    try:
         return {row[0]: row[1] for row in rows}
-    except (ValueError, TypeError) as error:
-        raise damage.DamagedDocumentError("its last good content is damaged in the database") from error
 
 
 def inputs_of(connection: Connection, file: FileRow) -> list[InputRow]:
     """Return the further inputs of one copy, by name."""
     table = tables.session_inputs
-    rows = connection.execute(
+    statement = (
         select(table)
         .where(
             table.c.project_id == file.project_id,
@@ -214,7 +212,8 @@ def inputs_of(connection: Connection, file: FileRow) -> list[InputRow]:
         )
         .order_by(table.c.name)
     )
-    return [InputRow(*row) for row in rows]
+    with damage.any_text(connection):
+        return [InputRow(*row) for row in connection.execute(statement)]
 
 
 def phases_left(

@@ -10,6 +10,8 @@ from sqlalchemy import JSON, TIMESTAMP, Dialect, Numeric, Text, TypeDecorator, U
 from sqlalchemy.types import TypeEngine
 from typing_extensions import override
 
+from sessionlib.errors import DamagedValueError
+
 TextType = Text().with_variant(Text(collation="C"), "postgresql")
 """Text compared by code point on both, so that both databases sort alike whatever the server's locale."""
 
@@ -33,6 +35,10 @@ def _json_type() -> TypeEngine[Any]:
 
 JsonType = _json_type()
 """JSONB on PostgreSQL, JSON text on SQLite; Python None is SQL NULL."""
+
+
+ILLEGIBLE = (ValueError, TypeError, AttributeError, ArithmeticError)
+"""What comes of reading a value that is not what its column holds; their words hold the value."""
 
 
 @lru_cache(maxsize=1024)
@@ -73,7 +79,10 @@ class UtcTime(TypeDecorator[datetime]):
     def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
         if value is None:
             return None
-        return value.astimezone(UTC) if isinstance(value, datetime) else decode_time(value)
+        try:
+            return value.astimezone(UTC) if isinstance(value, datetime) else decode_time(value)
+        except ILLEGIBLE:
+            raise DamagedValueError from None
 
 
 class Guid(TypeDecorator[UUID]):
@@ -98,7 +107,10 @@ class Guid(TypeDecorator[UUID]):
     def process_result_value(self, value: Any | None, dialect: Dialect) -> UUID | None:
         if value is None or isinstance(value, UUID):
             return value
-        return UUID(value)
+        try:
+            return UUID(value)
+        except ILLEGIBLE:
+            raise DamagedValueError from None
 
 
 MONEY_PLACES = 9
@@ -134,4 +146,7 @@ class Money(TypeDecorator[Decimal]):
 
     @override
     def process_result_value(self, value: Any | None, dialect: Dialect) -> Decimal | None:
-        return None if value is None else decode_money(value)
+        try:
+            return None if value is None else decode_money(value)
+        except ILLEGIBLE:
+            raise DamagedValueError from None

@@ -26,12 +26,14 @@ def unbacked(connection: Connection, project_id: UUID) -> list[Unbacked]:
         copy.session_id == session.session_id,
         copy.missing_since.is_(None),
     )
-    rows = connection.execute(
+    statement = (
         # As the driver gives them: an id that cannot be read is nobody's.
         select(*(type_coerce(session[name], String) for name in Unbacked._fields))
         .where(session.project_id == project_id, session.missing_since.is_(None), ~live)
         .order_by(session.root, session.slug)
     )
+    with damage.any_text(connection):
+        rows = connection.execute(statement).all()
     return [
         Unbacked(UUID(str(session_id)), UUID(str(workspace_id)), root, slug)
         for session_id, workspace_id, root, slug in map(tuple, rows)

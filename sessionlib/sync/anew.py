@@ -16,8 +16,8 @@ from sessionlib.db import comparing, damage, store
 from sessionlib.db.comparing import Difference
 from sessionlib.db.rows import FileRow
 from sessionlib.db.store import Copy, Held
-from sessionlib.errors import StateInvalidError
 from sessionlib.sync import reading
+from sessionlib.sync.copies import DamagedContentError
 from sessionlib.sync.looks import load_look
 from sessionlib.sync.places import Place, stored_name
 from sessionlib.sync.reading import Reading
@@ -146,9 +146,6 @@ def with_history(connection: Connection, project_id: UUID, held: Held) -> Held:
     return Held(held.copies, shown)
 
 
-_LOST = "its last good content is damaged in the database; mend its files, then run sessionctl rebuild"
-
-
 def examine(
     connection: Connection, portion: Portion, readings: Readings, held: Held, now: datetime
 ) -> Examined:
@@ -167,15 +164,12 @@ def examine(
     ids = portion.session_ids()
     before = {row[:4]: row for copies in held.copies.values() for row, _ in copies}
     task = Task(connection, portion.project_id, held, now, anew=True)
-    lost: dict[str, str] = {}
+    lost: dict[str, DamagedContentError] = {}
     for slug, copies in readings.items():
         try:
             task.renew(ids[slug], slug, list(zip(portion.places, copies, strict=True)))
-        except (damage.DamagedDocumentError, StateInvalidError, LookupError, AttributeError, TypeError):
-            # Its documents are asked for where no file that can be read has its content.
-            if any(copy.snapshot is not None and copy.snapshot.error is None for copy in copies):
-                raise
-            lost[slug] = _LOST
+        except DamagedContentError as error:
+            lost[slug] = error
     batch = task.batch
     files = [before[row[:4]] for row in batch.files if row[:4] in before]
     slugs = {session_id: slug for slug, session_id in ids.items()}
@@ -186,8 +180,8 @@ def examine(
         *_wrongly_observed(task, held),
     ):
         examined.found.setdefault(slugs[one.session_id], []).append(one)
-    for slug, reason in lost.items():
-        examined.lost.append((stored_name(str(portion.places[0].path / slug)), reason))
+    for slug, damaged in lost.items():
+        examined.lost.append((damaged.path, f"{damaged.message}; {damaged.hint}"))
         examined.found.setdefault(slug, []).append(_lost(task, held, ids[slug]))
     for row in batch.files:
         was = before.get(row[:4])

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from sessionlib.db import store
 from sessionlib.db.rows import FileRow
 from sessionlib.db.store import Copy
+from sessionlib.errors import DamagedValueError, RowRejectedError, StateInvalidError
 from sessionlib.state.content import SessionContent
 from sessionlib.state.document import interpret
 from sessionlib.state.layout import PLAN_FILE
@@ -26,8 +27,34 @@ def freshest(copies: Sequence[Copy]) -> FileRow | None:
     return max(there, key=lambda row: (row.document_time or _NEVER, row.mtime_ns, row.path), default=None)
 
 
+class DamagedContentError(RowRejectedError):
+    """What is stored of a copy's last good content cannot be read, and no file that is there has it.
+
+    Attributes:
+        path: The copy's folder, as it is stored.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"the last good content of {path} is damaged in the database",
+            hint="mend or save its state.json, then run sessionctl rebuild",
+        )
+        self.path = path
+
+
 def restore(connection: Connection, file: FileRow) -> SessionContent:
-    """Understand a copy again from its committed documents; its files may lie on another host."""
+    """Understand a copy again from its committed documents; its files may lie on another host.
+
+    Raises:
+        DamagedContentError: They are not there, or not what they were.
+    """
+    try:
+        return _restored(connection, file)
+    except (DamagedValueError, StateInvalidError, LookupError, AttributeError, TypeError) as error:
+        raise DamagedContentError(file.path) from error
+
+
+def _restored(connection: Connection, file: FileRow) -> SessionContent:
     inputs = store.inputs_of(connection, file)
     hashes: Mapping[str, str] = {row.name: row.content_hash for row in inputs if row.content_hash}
     trees = store.bodies(connection, file.project_id, {str(file.content_hash), *hashes.values()})

@@ -15,11 +15,7 @@ from threading import Condition, Event, Lock, Thread
 
 from sessionlib.errors import (
     DatabaseBusyError,
-    DatabaseRefusedError,
-    DatabaseUnavailableError,
     RowRejectedError,
-    SchemaMismatchError,
-    SchemaMissingError,
     SessionlibError,
     StateUnreadableError,
 )
@@ -29,13 +25,10 @@ from sessionlib.sync.owed import Owed
 from sessionlib.sync.places import stored_name
 from sessionlib.sync.queue_stats import QueueOptions, QueueStats
 from sessionlib.sync.results import OnResults, Outcome, Result, Work
-from sessionlib.sync.retry import TORN_DELAYS, is_transient
+from sessionlib.sync.retry import TORN_DELAYS, WHOLE, is_transient
 from sessionlib.sync.ticket import Ticket
 
 _LOG = logging.getLogger("sessionlib.sync")
-
-_WHOLE = (DatabaseUnavailableError, DatabaseRefusedError, SchemaMismatchError, SchemaMissingError)
-"""Errors that say that no folder can be synced now, whichever it is."""
 
 _RACY_RECHECK = 0.1
 """Seconds after which a folder that changed within its clock's tick is looked at once more."""
@@ -254,11 +247,7 @@ class SyncQueue:
     def _process(self, jobs: list[Job]) -> None:
         batch = not jobs[0].live
         try:
-            self._try(jobs)
-        except Exception:  # noqa: BLE001 - logged with its traceback
-            # A worker must outlive every surprise; the folders stay owed for the next reconcile.
-            _LOG.exception("sync worker failed", extra={"event": "sync.crashed"})
-            self._give_up(jobs, "unexpected error, see the log")
+            self._attempt(jobs)
         finally:
             self._progressed = time.monotonic()
             with self._lock:
@@ -267,11 +256,23 @@ class SyncQueue:
                 self._ready.notify_all()
                 self._changed.notify_all()
 
+    def _attempt(self, jobs: list[Job]) -> None:
+        """Try, and outlive every surprise: folder by folder then, so that it holds up one alone."""
+        try:
+            self._try(jobs)
+        except Exception:  # noqa: BLE001 - logged with its traceback
+            if len(jobs) > 1:
+                for job in filter(self._lanes.is_running, jobs):
+                    self._attempt([job])
+                return
+            _LOG.exception("sync worker failed", extra={"event": "sync.crashed"})
+            self._give_up(jobs, "unexpected error, see the log")
+
     def _try(self, jobs: list[Job]) -> None:
         settled = frozenset(job.path for job in jobs if job.torn_looks >= len(TORN_DELAYS))
         try:
             results = self._work([job.path for job in jobs], settled)
-        except _WHOLE as error:
+        except WHOLE as error:
             self._pause(jobs, error)
         except SessionlibError as error:
             self._note_answer()

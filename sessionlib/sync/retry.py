@@ -17,8 +17,16 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
-from sessionlib.errors import SessionlibError
+from sessionlib.errors import (
+    DatabaseRefusedError,
+    DatabaseUnavailableError,
+    SchemaMismatchError,
+    SchemaMissingError,
+    SessionlibError,
+)
 
+WHOLE = (DatabaseUnavailableError, DatabaseRefusedError, SchemaMismatchError, SchemaMissingError)
+"""Errors that say that no folder can be synced now, whichever it is."""
 TORN_DELAYS = (0.05, 0.15, 0.4)
 """Seconds between looks at a file that is being written in place; no write takes longer than their sum."""
 

@@ -146,7 +146,7 @@ def test_a_damaged_value_is_named_and_overwritten(
     _damage(mirrored, table, column, value, row)
     (drift,) = verifying.drifts(mirrored)
     assert (drift.table, drift.column) == (table, column)
-    assert drift.stored in (value, str(value), "\\xff")
+    assert drift.stored in (value, str(value), "\\xff", b"\xff")
     assert drift.cause == "the row was damaged: no such value is ever written there"
     assert drift.advice == f"sessionctl rebuild {drift.path}"
     done = verifying.rebuilt(mirrored)
@@ -160,7 +160,7 @@ def test_a_damaged_value_is_named_and_overwritten(
 
 
 @ON_SQLITE
-@pytest.mark.parametrize("body", ["nojson", b"\xff", "[]", '"text"', "7", '{"topic": 7}'])
+@pytest.mark.parametrize("body", ["nojson", b"\xff", verifying.NoText(), "[]", '"text"', "7", '{"topic": 7}'])
 def test_a_damaged_document_is_named_and_written_again(mirrored: World, body: object) -> None:
     """Documents that cannot be read, or do not say what their files do, are drift and written over."""
     before = mirrored.derived()
@@ -174,7 +174,7 @@ def test_a_damaged_document_is_named_and_written_again(mirrored: World, body: ob
 
 
 @ON_SQLITE
-@pytest.mark.parametrize("body", ["nojson", b"\xff", "[]", '"text"', "7"])
+@pytest.mark.parametrize("body", ["nojson", b"\xff", verifying.NoText(), "[]", '"text"', "7"])
 def test_a_damaged_document_without_a_file_is_named(mirrored: World, root: Path, body: object) -> None:
     """Where the last good content is in no file any more, neither verb stops; a good file mends it."""
     folder = root / "one"
@@ -202,8 +202,9 @@ def test_a_damaged_document_without_a_file_is_named(mirrored: World, root: Path,
     "column", ["missing_since", "absent_since", "observed_at", "session_id", "size", "extras"]
 )
 @pytest.mark.parametrize("state", ["gone", "unreadable"])
+@pytest.mark.parametrize("value", [b"\xff", verifying.NoText()])
 def test_damage_of_copies_that_cannot_be_read_is_mended(
-    mirrored: World, root: Path, column: str, state: str, monkeypatch: pytest.MonkeyPatch
+    mirrored: World, root: Path, column: str, state: str, value: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A copy that is gone, or may not be read, has a row that is mended as far as anybody knows."""
     monkeypatch.setattr(rebuild, "CONFIRM_AFTER", 0.0)
@@ -217,7 +218,7 @@ def test_damage_of_copies_that_cannot_be_read_is_mended(
         verifying.aged(root / "one")
         mirrored.sync(root / "one")
     assert verifying.drifts(mirrored) == []
-    verifying.damage(mirrored, "session_files", column, b"\xff", slug="one")
+    verifying.damage(mirrored, "session_files", column, value, slug="one")
     assert ("session_files", column) in verifying.places(verifying.drifts(mirrored))
     verifying.rebuilt(mirrored)
     assert verifying.drifts(mirrored) == []

@@ -72,7 +72,7 @@ def test_a_folder_of_which_nothing_could_be_recorded_is_owed(make: Make, work: W
 
 def test_a_wrong_number_of_results_loses_nobody(make: Make, work: Work) -> None:
     """A work function that forgets folders leaves those owed, and only those."""
-    work.behave = lambda names: [Result(names[0], Outcome.WRITTEN)]
+    work.behave = lambda names: [Result(name, Outcome.WRITTEN) for name in names if name == "a"]
     one = make(workers=1)
     ticket = one.submit_batch(map(path, "abc"))
     one.start()
@@ -80,6 +80,24 @@ def test_a_wrong_number_of_results_loses_nobody(make: Make, work: Work) -> None:
     assert ticket.counts == {"written": 1, "owed": 2}
     assert set(one.owed) == {path("b"), path("c")}
     assert one.drain(5) == 0
+
+
+def test_a_surprise_holds_up_no_neighbour(make: Make, work: Work, caplog: pytest.LogCaptureFixture) -> None:
+    """A group in which one folder raises is tried folder by folder; the traceback is written once."""
+
+    def behave(names: list[str]) -> None:
+        if "b" in names:
+            raise TypeError("a surprise")
+
+    work.behave = behave
+    one = make(workers=1)
+    ticket = one.submit_batch(map(path, "abc"))
+    one.start()
+    assert ticket.wait(5)
+    assert ticket.counts == {"written": 2, "owed": 1}
+    assert one.owed == {path("b"): "unexpected error, see the log"}
+    assert [record.exc_text for record in caplog.records if record.message == "sync worker failed"] != []
+    assert work.calls == [["a", "b", "c"], ["a"], ["b"], ["c"]]
 
 
 def test_an_unreadable_folder_is_tried_again(make: Make, work: Work) -> None:
