@@ -172,9 +172,15 @@ def test_nothing_to_compare_is_no_clean_bill(mirrored: Ctl) -> None:
     )
     said = mirrored("verify")
     assert said.code == 1
-    assert f"1 session stored of {garden}, which is not registered" in said.err
+    told = f"1 session stored of {garden}, which is not registered"
+    assert told in said.err
+    (left,) = mirrored("verify", "--json").object["summary"]["leftovers"]
+    assert told in left
     assert mirrored("sync", garden).code == 0
     assert mirrored("verify").code == 0
+    _execute(mirrored, "DELETE FROM workspace_roots")
+    said = mirrored("verify")
+    assert (said.code, said.err.count("which is not registered")) == (1, 2)
     _execute(mirrored, *(f"DELETE FROM {name}" for name in ("session_files", "sessions", "workspaces")))
     said = mirrored("verify")
     assert (said.code, said.out) == (2, "")

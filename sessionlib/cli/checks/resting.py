@@ -47,7 +47,7 @@ def finding(root: RootState, level: str, step: str) -> Finding:
 def nothing() -> Finding:
     """Return that there is no root at all."""
     step = "sessiond run ROOT, watch.roots in the configuration, or sessionctl projects add PATH"
-    return Finding("root", WARN, "no folder is configured or registered", step)
+    return Finding("root", WARN, "no folder would be watched: none is configured, no project was added", step)
 
 
 def filesystem_of(path: Path) -> str | None:

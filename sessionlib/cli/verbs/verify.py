@@ -59,10 +59,11 @@ def run(context: Context) -> Answer:
     began = time.monotonic()
     is_live = _has_daemon(context)
     with context.current_database() as database:
-        result = _verified(context, database, is_live=is_live)
+        with database.read() as connection:
+            leftovers = [] if context.options.paths else list(_leftovers(connection, context))
+        result = _verified(context, database, is_live=is_live, is_empty=not leftovers)
         with database.read() as connection:
             freshness = context.freshness(connection)
-            leftovers = [] if context.options.paths else list(_leftovers(connection, context))
     blocks: list[Block] = [
         Lines(list(_told(result))),
         Table(_TROUBLES, result.problems, title="not looked at"),
@@ -82,6 +83,7 @@ def run(context: Context) -> Answer:
             "problems": [list(one) for one in result.problems],
             "unreadable": [list(one) for one in result.unreadable],
             "missing": [str(one) for one in result.missing],
+            "leftovers": leftovers,
         },
     )
 
@@ -96,7 +98,7 @@ def _has_daemon(context: Context) -> bool:
         return True
 
 
-def _verified(context: Context, database: "Database", *, is_live: bool) -> "Verified":
+def _verified(context: Context, database: "Database", *, is_live: bool, is_empty: bool) -> "Verified":
     from sessionlib.cli.progress import shown
     from sessionlib.errors import UsageError
     from sessionlib.state.scan import FinderOptions
@@ -115,7 +117,7 @@ def _verified(context: Context, database: "Database", *, is_live: bool) -> "Veri
             paths=[path.expanduser().absolute() for path in options.paths],
             roots=() if options.paths else watch.roots,
         )
-        if not known and not found.unknown and not found.problems:
+        if is_empty and not known and not found.unknown and not found.problems:
             raise UsageError(
                 "there is nothing to verify: no project of this host is known, and none lies below the "
                 "configured roots",
