@@ -28,6 +28,7 @@ from sessionlib.errors import (
     SessionlibError,
     StateNotFoundError,
     StoppingError,
+    told,
 )
 from sessionlib.models.base import utc_now
 from sessionlib.sync.absences import CONFIRM_AFTER
@@ -250,7 +251,7 @@ class Rounds:
         level = logging.WARNING if is_down and self.no_database is None else logging.DEBUG
         event(_LOG, level, "reconcile.postponed", "no database, trying again", error=error.message)
         if is_down:
-            self.no_database = error.message
+            self.no_database = told(error)
             self._revive()
         self._again(plan, _DATABASE_RETRY)
 

@@ -26,7 +26,7 @@ from sessionlib import __version__
 from sessionlib import config as configuration
 from sessionlib.config import Config
 from sessionlib.control.status import ConfigState
-from sessionlib.errors import DatabaseError, SessionlibError, StoppingError
+from sessionlib.errors import DatabaseError, SessionlibError, StoppingError, told
 from sessionlib.models.base import utc_now
 from sessionlib.runtime import Runtime
 from sessionlib.sync.retry import RetryPolicy
@@ -219,7 +219,7 @@ class Service:
     def _complain(self, attempt: RetryCallState) -> None:
         """Say that the database is down, once and then every 30 s."""
         error = attempt.outcome.exception() if attempt.outcome is not None else None
-        self._operations.waiting_for_database(str(error))
+        self._operations.waiting_for_database("" if error is None else told(error))
         self._notifier.extend_timeout(_START_GRACE)
         self._notifier.status(f"waiting for the database: {error}")
         self._on_ready("waiting for its database")

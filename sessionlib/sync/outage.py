@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from threading import Event
 
-from sessionlib.errors import SessionlibError
+from sessionlib.errors import SessionlibError, told
 
 _LOG = logging.getLogger("sessionlib.sync")
 
@@ -61,7 +61,7 @@ class Outage:
             _LOG.error(
                 "database down, pausing", extra={"event": "db.down", "fields": {"error": error.message}}
             )
-        self.error = error.message
+        self.error = told(error)
         self.pausing = True
         self._remind()
 
@@ -72,7 +72,7 @@ class Outage:
             try:
                 self._probe()
             except Exception as error:  # noqa: BLE001 - whatever it is, it is no sign of life
-                self.error = str(error) or type(error).__name__
+                self.error = told(error)
                 self._remind()
             else:
                 self.pausing = False
