@@ -195,11 +195,11 @@ class Runtime:
             place = self.registrar.place_of(paths[0].parent)
             results = self.mirror.sync(place, slugs, settled=final)
             if any(result.outcome is Outcome.REJECTED for result in results):
-                # Perhaps another process has merged or removed the project: look it up anew, once.
+                # Perhaps another process has merged or removed the project, or the database is another one:
+                # look it up anew, once.
                 self.registrar.forget(paths[0].parent)
-                now = self.registrar.place_of(paths[0].parent)
-                if (now.project_id, now.workspace_id) != (place.project_id, place.workspace_id):
-                    results = self.mirror.sync(now, slugs, settled=final)
+                place = self.registrar.place_of(paths[0].parent)
+                results = self.mirror.sync(place, slugs, settled=final)
         except StateNotFoundError:
             return [Result(slug, Outcome.ABSENT) for slug in slugs]
         return results

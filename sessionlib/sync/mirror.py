@@ -43,6 +43,9 @@ _WORTH_DRAFTING = 16
 _RENEWED = 128
 """Sessions that are renewed in one transaction at most; on SQLite it takes about 60 ms, as an import's."""
 
+_ORPHANED = frozenset({"23503", "SQLITE_CONSTRAINT_FOREIGNKEY"})
+"""What the databases say of a row whose project or workspace is not stored."""
+
 _HEAVY = 500_000
 """Bytes of one session from which on workers write one after the other: on their way into a database they
 take twenty times as much memory."""
@@ -241,6 +244,9 @@ class Mirror:
         try:
             return self._write(place, {slug: read(place, slug, give_up=slug in settled)}, settled)[0]
         except RowRejectedError as error:
+            if error.sqlstate in _ORPHANED:
+                # No fault of the file's: with the database, or the project, replaced it goes in as it is.
+                return Result(slug, Outcome.REJECTED, error.message)
             message = error.message.replace("\0", "")
         fields = {"path": stored_name(str(place.path / slug)), "error": message}
         _LOG.warning("row rejected", extra={"event": "sync.rejected", "fields": fields})
