@@ -151,6 +151,7 @@ def faults(size: Sizes, server: postgres.Server) -> Iterator[tuple[str, Fault]]:
     yield "read-only", files.read_only
     yield "replaced", files.replaced
     yield "damaged", files.damaged
+    yield "damaged-live", files.damaged_live
     for name in limits.LIMITS:
         yield name, lambda ground, name=name: limits.limited(ground, name, 50)  # type: ignore[misc]
     for name, kind in itertools.product(roots.CHANGES, ("sqlite", "postgres")):

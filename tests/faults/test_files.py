@@ -24,12 +24,18 @@ def test_read_only(ground: Ground) -> None:
 
 
 def test_replaced(ground: Ground) -> None:
-    """An older copy, an empty file and no file stand in its place, one after the other."""
+    """An older copy, another mirror's file, an empty and no file stand in its place, one after the other."""
     for figure in files.replaced(ground):
         assert figure.lost == 0
 
 
 def test_damaged(ground: Ground) -> None:
-    """Garbage in its pages, half of it, another kind of file."""
+    """Garbage in its pages, half of it, another kind of file, while nobody has it open."""
     for figure in files.damaged(ground):
+        assert figure.lost == 0
+
+
+def test_damaged_live(ground: Ground) -> None:
+    """The same under a daemon that runs, and writers."""
+    for figure in files.damaged_live(ground):
         assert figure.lost == 0
