@@ -162,7 +162,11 @@ class Spool:
         return _delivery(name, _fields(header), body)
 
     def done(self, name: str) -> None:
-        """Remove a delivery whose rows are committed."""
+        """Remove a delivery whose rows are committed.
+
+        Raises:
+            OSError: It cannot be removed.
+        """
         (self.inbox / name).unlink(missing_ok=True)
 
     def bury(self, name: str) -> None:
@@ -175,7 +179,11 @@ class Spool:
                 (grave / old).unlink()
 
     def drop(self, name: str) -> None:
-        """Remove a delivery of which the hook could keep nothing but the header, and count it as lost."""
+        """Remove a delivery of which the hook could keep nothing but the header, and count it as lost.
+
+        Raises:
+            OSError: It cannot be removed, and is not counted.
+        """
         self.done(name)
         with suppress(OSError), (self.folder / DROPPED_MARK).open("ab") as file:  # the disk may be full
             file.write(b".")

@@ -157,6 +157,41 @@ def test_without_descriptors_deliveries_wait(shop: Shop, monkeypatch: pytest.Mon
     assert len(shop.rows("agent_logs")) == 1
 
 
+def stuck(monkeypatch: pytest.MonkeyPatch, names: set[str]) -> None:
+    """Let no file with one of these names be removed."""
+    plain = Path.unlink
+
+    def unlink(path: Path, *, missing_ok: bool = False) -> None:
+        if path.name in names:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        plain(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+
+
+def test_a_delivery_that_cannot_be_removed_keeps_no_other_one_waiting(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither one without a body nor one that is stored; each is counted, or stored, once at last."""
+    talk = shop.talk()
+    shop.deliver(b"", 1, cut="0")
+    shop.deliver(talk.payload("Notification"), 2)
+    first_two = set(shop.spool.names(9))
+    shop.deliver(talk.payload("Stop"), 3)
+    with monkeypatch.context() as broken:
+        stuck(broken, first_two)
+        assert shop.drain() == 1
+        assert set(shop.spool.names(9)) == first_two
+        shop.deliveries.look_again()
+        assert shop.drain() == 0
+    assert shop.spool.dropped() == 0
+    shop.deliveries.look_again()
+    assert shop.drain() == 1
+    assert shop.spool.names(9) == []
+    assert shop.spool.dropped() == 1
+    assert len(shop.rows("agent_logs")) == 2
+
+
 def test_a_clock_that_jumped_does_not_close_what_goes_on(shop: Shop) -> None:
     """A look that was made far in the future is forgotten with the next activity."""
     talk = shop.talk()

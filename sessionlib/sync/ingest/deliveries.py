@@ -2,7 +2,7 @@
 
 import errno
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -94,7 +94,7 @@ class Deliveries:
             most: Deliveries in one transaction.
 
         Raises:
-            DatabaseError: Nothing was stored, and nothing removed.
+            DatabaseError: Nothing was removed that is not stored.
         """
         if not self._listed:
             # Listed once for many turns: of a full spool each listing takes longer than a turn.
@@ -134,7 +134,7 @@ class Deliveries:
                 continue
             if delivery.cut == 0:
                 # From a full spool: nobody can say of which conversation it was.
-                self._spool.drop(name)
+                self._remove(name, self._spool.drop)
                 continue
             read.append((name, delivery))
             weight += len(delivery.body)
@@ -176,7 +176,7 @@ class Deliveries:
         buried = 0
         for name, delivery, key in good:
             if key not in done.unplaced:
-                self._spool.done(name)
+                self._remove(name, self._spool.done)
             elif name not in self._waited or utc_now() - delivery.at < _EARLY_FOR:
                 self._early.add(name)
             else:
@@ -205,6 +205,13 @@ class Deliveries:
             extra={"event": "spool.unreadable", "fields": {"name": name, "error": error.strerror}},
         )
         self._early.add(name)
+
+    def _remove(self, name: str, remove: Callable[[str], None]) -> None:
+        """Remove a delivery, or leave it where the disk does not allow that: told twice is stored once."""
+        try:
+            remove(name)
+        except OSError as error:
+            self._leave(name, error, "delivery cannot be removed")
 
     def _bury(self, name: str, why: str) -> int:
         """Put a delivery aside, or leave it where the disk does not allow that; return how many were."""
