@@ -30,6 +30,7 @@ from sessionlib.db.execution_rows import AgentLogRow
 from sessionlib.journal.adapters import ADAPTERS
 from sessionlib.models.base import derived_id
 from sessionlib.redaction import Redactor
+from sessionlib.sync.ingest import upkeep
 from sessionlib.sync.ingest.drafts import Draft
 from sessionlib.sync.ingest.ingester import Ingester
 from sessionlib.sync.ingest.owners import Owners
@@ -129,6 +130,8 @@ def _read(url: str, config: Path) -> int:
         for journal in transcripts.changed(client, config)
         for looked in transcripts.read(client, journal)
     )
+    for _ in upkeep.count_stored(ingester):
+        pass
     database.close()
     return lines
 

@@ -17,6 +17,7 @@ from sessionlib.db.execution_rows import UsageRow
 from sessionlib.journal.adapters import ADAPTERS
 from sessionlib.journal.facts import Fact
 from sessionlib.journal.spool import Spool
+from sessionlib.sync.ingest import upkeep
 from sessionlib.sync.ingest.deliveries import Deliveries
 from sessionlib.sync.ingest.drafts import Draft, Folder
 from sessionlib.sync.ingest.ingester import Ingester
@@ -112,6 +113,7 @@ class House:
                 order.shuffle(found)
             for journal in found:
                 lines += sum(looked.lines for looked in self.transcripts.read(self.adapter, journal))
+        self.count()
         return lines
 
     def drain(self) -> int:
@@ -121,7 +123,13 @@ class House:
             done = self.deliveries.drain()
             count += done.stored + done.buried
             if not done.is_more:
+                self.count()
                 return count
+
+    def count(self) -> None:
+        """Count anew what was stored."""
+        for _ in upkeep.count_stored(self.ingester):
+            pass
 
     def deliver(self, body: bytes, number: int = 0, event: str = "", **context: str) -> None:
         """Leave a delivery in the spool as the hook does, so many milliseconds after noon."""
@@ -140,6 +148,7 @@ class House:
             draft = drafts.setdefault(native_id, Draft(CLIENT, native_id))
             Folder(draft, self.clean).fold([fact])
         done = self.ingester.store(drafts.values())
+        self.count()
         return [one for one in taken if (CLIENT, one[0]) in done.unplaced]
 
     def rows(self, name: str) -> list[dict[str, Any]]:

@@ -38,6 +38,10 @@ class Shop(House):
 
     def sweep(self, at: datetime, alive: Callable[[int], bool] = lambda _pid: False) -> int:
         """Close what nobody closed."""
-        return upkeep.close_abandoned(
-            self.database, self.ingester, self.host.host_id, now=at, idle=timedelta(hours=6), alive=alive
+        idle = timedelta(hours=6)
+        host_id = self.host.host_id
+        closed = sum(
+            upkeep.close_abandoned(self.database, self.ingester, host_id, now=at, idle=idle, alive=alive)
         )
+        self.count()
+        return closed

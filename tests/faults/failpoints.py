@@ -66,7 +66,7 @@ JOURNAL_STEPS: dict[str, str] = {
     "cursors are written": "sessionlib.db.execution:put_cursors",
     "cursors are forgotten": "sessionlib.db.execution:drop_cursors",
     "conversations of sessions": "sessionlib.db.attributing:conversations_touching",
-    "usage is counted anew": "sessionlib.sync.ingest.ingester:Ingester.settle",
+    "usage is counted anew": "sessionlib.sync.ingest.ingester:Ingester.counting",
     "a slice of a recount": "sessionlib.sync.ingest.ingester:Ingester._settle_some",
     "a count is noted": "sessionlib.sync.ingest.upkeep:note_settled",
 }

@@ -37,7 +37,7 @@ WHERE t.source = 'messages'
 _AGENTS = f"""
 SELECT c.native_id AS whose, t.native_id AS agent, t.messages, t.output_tokens AS tokens FROM agents t {_OF}
 """
-_CONVERSATIONS = "SELECT native_id FROM conversations"
+_CONVERSATIONS = "SELECT native_id, attribution FROM conversations"
 _CURSORS = """
 SELECT path, position, size, mtime_ns, inode, problem FROM journal_cursors WHERE client <> 'sessiond'
 """
@@ -155,6 +155,7 @@ def drift(url: str, client: Path, must: Ledger, may: Ledger | None = None) -> li
             told,
             told | {key[0] for key in may.lines | may.heard},
         ),
+        *(f"{row['native_id']} is half counted" for row in conversations if row["attribution"] == "pending"),
         *_outcomes(calls, must, may),
         *_tokens(usage, must, may),
         *_sums(usage, sums, agents),

@@ -277,9 +277,9 @@ def test_a_process_that_began_after_a_conversation_is_not_its_own(
         number = round((at - NOON).total_seconds() * 1000)
         talk = shop.talk(native_id)
         shop.hear(talk, "UserPromptSubmit", number, prompt="go", context={"CLAUDE_PID": str(process.pid)})
-    upkeep.close_abandoned(
-        shop.database, shop.ingester, shop.host.host_id, now=utc_now() + timedelta(days=1), idle=IDLE
-    )
+    tomorrow = utc_now() + timedelta(days=1)
+    closed = upkeep.close_abandoned(shop.database, shop.ingester, shop.host.host_id, now=tomorrow, idle=IDLE)
+    assert sum(closed) == 1
     assert [shop.conversation(one)["status"] for one in (ONE, TWO)] == ["abandoned", "active"]
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from sessionlib.db.engine import Database
 from sessionlib.db.execution import PENDING
+from sessionlib.errors import DatabaseBusyError, RowRejectedError
 from sessionlib.sync.ingest import spending, upkeep
 from sessionlib.sync.ingest.ingester import Ingester
 from tests.desks import ONE, Desk, hour
@@ -104,6 +105,95 @@ def test_a_session_that_changes_in_between_is_counted_by_its_last_state(
     monkeypatch.setattr(Ingester, "_settle_some", settle)
     desk.session("first", conversations=[desk.link("first", ONE, hour(8))])
     assert desk.counted() == {("other", "build", 2): RECORDS}
+
+
+def fails(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Let each slice of a count fail."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(Ingester, "_settle_some", refuse)
+
+
+def linked(desk: Desk) -> None:
+    """Mirror a session that all records belong to, without counting, and begin anew."""
+    desk.write("first", conversations=[desk.link("first", ONE, hour(8))])
+    desk.world.reconcile(desk.root)
+    desk.house.open()
+
+
+def events(caplog: pytest.LogCaptureFixture) -> set[str]:
+    """Return the names of what was told in the log."""
+    return {getattr(record, "event", "") for record in caplog.records}
+
+
+def test_a_count_that_fails_is_no_failure_of_the_store(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A journal is read to where it was stored; the count waits, and is done when it can be."""
+    linked(desk)
+    desk.last.says(1)
+    house = desk.house
+    with monkeypatch.context() as broken:
+        fails(broken, DatabaseBusyError("busy"))
+        (journal,) = house.transcripts.changed(house.adapter, house.config)
+        assert sum(looked.lines for looked in house.transcripts.read(house.adapter, journal)) == 1
+        for _ in range(2):
+            with pytest.raises(DatabaseBusyError):
+                house.count()
+    house.transcripts.refresh()
+    assert "journal.moved" not in events(caplog)
+    assert list(house.transcripts.changed(house.adapter, house.config)) == []
+    assert attributions(desk) == [PENDING]
+    house.count()
+    assert desk.counted() == {("first", "build", 2): RECORDS + 1}
+    assert PENDING not in attributions(desk)
+
+
+def test_no_delivery_is_put_aside_for_a_count_that_is_refused(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rows are stored."""
+    linked(desk)
+    house = desk.house
+    for number, event in enumerate(("Notification", "Stop")):
+        house.deliver(desk.last.payload(event), number)
+    with monkeypatch.context() as broken:
+        fails(broken, RowRejectedError("refused"))
+        done = house.deliveries.drain()
+    assert (done.stored, done.buried, house.spool.buried()) == (2, 0, [])
+    assert len([row for row in house.rows("agent_logs") if row["category"] == "hook"]) == 2
+    house.count()
+    assert desk.counted() == {("first", "build", 2): RECORDS}
+
+
+def test_a_note_that_fails_after_a_portion_is_no_failure_of_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """That the small file beside a journal was read is noted later; the lines are known to be stored."""
+    house = desk.house
+    desk.last.says(1, agent="helper")
+    desk.last.path_of("helper").with_suffix(".meta.json").write_text('{"agentType": "scout"}')
+    (journal,) = house.transcripts.changed(house.adapter, house.config)
+    plain, calls = Ingester.store, []
+
+    def store(self: Ingester, *args: Any, **more: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            raise DatabaseBusyError("busy")
+        return plain(self, *args, **more)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Ingester, "store", store)
+        with pytest.raises(DatabaseBusyError):
+            list(house.transcripts.read(house.adapter, journal))
+    house.transcripts.refresh()
+    assert "journal.moved" not in events(caplog)
+    assert list(house.transcripts.changed(house.adapter, house.config)) == [journal]
+    house.read()
+    assert list(house.transcripts.changed(house.adapter, house.config)) == []
+    assert house.row("agents", native_id="helper")["agent_type"] == "scout"
 
 
 def test_what_comes_in_between_is_counted_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

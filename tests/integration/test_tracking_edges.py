@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,7 @@ from watchdog.events import DirCreatedEvent
 
 from sessiond.shortage import Shortage
 from sessiond.tracking.bells import Bells, Covered
-from sessiond.tracking.journals import Journals
 from sessiond.tracking.settling import Settling
-from sessiond.tracking.tracker import Tracker
-from sessionlib.config import Config, DatabaseConfig
 from sessionlib.db import execution
 from sessionlib.db.engine import Database
 from sessionlib.errors import DatabaseBusyError, SchemaMismatchError
@@ -31,8 +28,7 @@ from tests.ingesting import House
 from tests.mirrors import HOST, Clock, World
 from tests.shops import TWO, Shop
 from tests.talks import Talk, stamp, total
-
-Start = Callable[..., Tracker]
+from tests.trackers import Trackers
 
 
 @pytest.fixture
@@ -42,26 +38,11 @@ def shop(database: Database, tmp_path: Path) -> Shop:
 
 
 @pytest.fixture
-def start(database_url: str) -> Iterator[Start]:
+def start(database_url: str) -> Iterator[Trackers]:
     """Start a tracker of a shop's journals; stopped at the end."""
-    started: list[Tracker] = []
-
-    def begin(shop: Shop, **more: Any) -> Tracker:
-        journals = Journals(
-            spool=shop.spool,
-            folders={shop.config: shop.adapter},
-            ingester=shop.ingester,
-            deliveries=shop.deliveries,
-            transcripts=shop.transcripts,
-        )
-        config = Config(database=DatabaseConfig(url=database_url))
-        started.append(Tracker(shop.database, shop.host.host_id, journals, config, **more))
-        started[-1].start()
-        return started[-1]
-
-    yield begin
-    for tracker in started:
-        tracker.stop(10.0)
+    trackers = Trackers(database_url)
+    yield trackers
+    trackers.stop()
 
 
 def tokens(house: House) -> int:
@@ -71,7 +52,9 @@ def tokens(house: House) -> int:
 
 
 @pytest.mark.parametrize("how", ["moved", "deleted"])
-def test_a_folder_that_is_replaced_is_watched(shop: Shop, start: Start, wait_until: Wait, how: str) -> None:
+def test_a_folder_that_is_replaced_is_watched(
+    shop: Shop, start: Trackers, wait_until: Wait, how: str
+) -> None:
     """What is written into the new one is stored in a moment, not with the next look at everything."""
     shop.talk().says(1)
     start(shop)
@@ -89,7 +72,7 @@ def test_a_folder_that_is_replaced_is_watched(shop: Shop, start: Start, wait_unt
 
 
 def test_prices_are_tried_again(
-    shop: Shop, start: Start, wait_until: Wait, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, start: Trackers, wait_until: Wait, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When the database fails in the middle of it, the next turn prices what has no price."""
     shop.ingester.use_prices(lambda row: row)
@@ -112,7 +95,7 @@ def test_prices_are_tried_again(
     assert len(tries) == 2
 
 
-def test_a_database_brought_back_is_caught_up_with(shop: Shop, start: Start, wait_until: Wait) -> None:
+def test_a_database_brought_back_is_caught_up_with(shop: Shop, start: Trackers, wait_until: Wait) -> None:
     """The tracker that reads it on also prices anew what is in it."""
     talk = shop.talk().says(1)
     tracker = start(shop)
@@ -177,7 +160,7 @@ def test_sessions_whose_count_failed_wait_again(shop: Shop, monkeypatch: pytest.
 
 
 def test_a_refusal_that_lasts_is_told_once(
-    shop: Shop, start: Start, wait_until: Wait, caplog: pytest.LogCaptureFixture
+    shop: Shop, start: Trackers, wait_until: Wait, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A turn in which the refused statement does not come up is no recovery from it."""
     caplog.set_level(logging.INFO, "sessiond.tracking")
@@ -201,7 +184,7 @@ def test_a_refusal_that_lasts_is_told_once(
     assert [record.getMessage() for record in caplog.records] == ["tracking waits", "tracking goes on"]
 
 
-def test_nothing_is_written_under_a_newer_schema(shop: Shop, start: Start, wait_until: Wait) -> None:
+def test_nothing_is_written_under_a_newer_schema(shop: Shop, start: Trackers, wait_until: Wait) -> None:
     """Until that is mended; then what came meanwhile is stored."""
     newer = threading.Event()
 
@@ -340,7 +323,7 @@ def test_without_watches_one_warning_is_enough(tmp_path: Path) -> None:
 
 
 def test_a_tracker_without_watches_sleeps_between_looks(
-    shop: Shop, start: Start, wait_until: Wait, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, start: Trackers, wait_until: Wait, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It does not try again every few seconds."""
     tries = []

@@ -1,6 +1,7 @@
 """What the agents did: the thread that brings the hook spool and the transcripts into the database."""
 
-from sessiond.tracking.tracker import Tracker, TrackingStatus
+from sessiond.tracking.status import TrackingStatus
+from sessiond.tracking.tracker import Tracker
 from sessiond.tracking.wiring import make_tracker
 
 __all__ = ["Tracker", "TrackingStatus", "make_tracker"]

@@ -3,8 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
 from itertools import chain
 from pathlib import Path
@@ -15,7 +14,9 @@ from sessiond.progress import Progress
 from sessiond.shortage import Shortage
 from sessiond.tracking.bells import Bells, Covered
 from sessiond.tracking.journals import Journals
+from sessiond.tracking.patience import Patience
 from sessiond.tracking.settling import Settling
+from sessiond.tracking.status import TrackingStatus
 from sessionlib.config import Config
 from sessionlib.db import execution
 from sessionlib.db.engine import Database
@@ -34,35 +35,7 @@ _COME = 5.0
 """Seconds between two looks for a folder that is not there yet: a client that was never started has none."""
 _QUIET = 0.05
 """Seconds that are waited after an event, so that a flurry of them is one turn."""
-_RETRY_FIRST, _RETRY_MOST = 0.5, 15.0
-_OUTAGE_MOST = 2.0
-"""Seconds between two tries while the database is away: what waits is to be stored soon after it is back."""
 _HOUR = 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class TrackingStatus:
-    """How the tracker stands at one moment.
-
-    Attributes:
-        spooled: Deliveries of hooks that wait.
-        dropped: Deliveries that were lost because the spool was full.
-        stored: Deliveries stored since the start.
-        buried: Deliveries put aside since the start.
-        lines: Lines of transcripts read since the start.
-        unlinked: Active conversations that work on no session that is known; None before the first look.
-        last_delivery_at: When the last hook ran that was heard of.
-        error: Why nothing is stored at present.
-    """
-
-    spooled: int
-    dropped: int
-    stored: int
-    buried: int
-    lines: int
-    unlinked: int | None
-    last_delivery_at: datetime | None
-    error: str | None
 
 
 class Tracker:
@@ -99,6 +72,7 @@ class Tracker:
         self._transcripts = journals.transcripts
         self.config = config
         self._refuse = refuse
+        self._patience = Patience()
         self._settling = Settling(database, journals.ingester, host_id, settled_before)
         self._bells = Bells(self._ring, self._lost, shortage or Shortage())
         self._thread = threading.Thread(target=self._run, name="tracker", daemon=True)
@@ -107,8 +81,9 @@ class Tracker:
         self._stopping = threading.Event()
         self._touched: dict[Path, None] = {}
         self._look_at = 0.0
-        self._tidy_at = 0.0
+        self._tidy_at = self._note_at = 0.0
         self._is_loaded = self._is_covered = self._is_priced = False
+        self._is_tidy = True
         self._loads = 0
         self._since: float | None = None
         self._holding: float | None = None
@@ -188,23 +163,20 @@ class Tracker:
     # --- the thread ----------------------------------------------------------------------------
 
     def _run(self) -> None:
-        delay = _RETRY_FIRST
         while not self._stopping.is_set():
             try:
                 self._turn()
             except DatabaseError as error:
                 self._complain(error)
-                self._stopping.wait(delay)
-                delay = min(2 * delay, _OUTAGE_MOST)
+                self._stopping.wait(self._patience.failed(error))
                 continue
             except Exception as error:  # a defect in here must not end the thread
                 self._error = f"{type(error).__name__}: {error}"
                 logger.exception("tracking failed", extra={"event": "tracking.failed", "fields": {}})
                 self._look_at = 0.0
-                self._stopping.wait(delay)
-                delay = min(2 * delay, _RETRY_MOST)
+                self._stopping.wait(self._patience.failed(error))
                 continue
-            delay = _RETRY_FIRST
+            self._patience.succeeded()
             if self._error is not None:
                 self._error = None
                 event(logger, logging.INFO, "tracking.recovered", "tracking goes on")
@@ -247,30 +219,25 @@ class Tracker:
         self._wake.clear()
         self._refuse()
         self._holding = time.monotonic()
-        if not self._is_loaded:
-            self._load()
-        self._cover()
-        self._drain()
-        with self._lock:
-            touched, self._touched = list(self._touched), {}
-        now = time.monotonic()
-        if now >= self._look_at:
-            self._look_at = now + _LOOK
-            self._look_at_all()
-            self._tidy(now)
-        else:
-            self._look_at_some(touched)
-        if self._transcripts.loads != self._loads:
-            self._catch_up()  # the database is not what it was
-        if self._settling.is_due():
-            self._settle()
-        if not self._is_priced:
-            self._price()
+        for step in (
+            self._load,
+            self._cover,
+            self._drain,
+            self._look,
+            self._tidy,
+            self._settle,
+            self._price,
+            self._note,
+        ):
+            if self._stopping.is_set():
+                return
+            step()
 
     def _load(self) -> None:
-        self._transcripts.load()
-        self._catch_up()
-        self._is_loaded = True
+        if not self._is_loaded:
+            self._transcripts.load()
+            self._catch_up()
+            self._is_loaded = True
 
     def _catch_up(self) -> None:
         """Have done anew, soon, what may be missing in a database that was just opened."""
@@ -278,27 +245,47 @@ class Tracker:
         self._settling.load()
         self._loads = self._transcripts.loads
 
+    def _look(self) -> None:
+        """Look at all journals if that is due, else at those that rang."""
+        with self._lock:
+            touched, self._touched = list(self._touched), {}
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._look_at = now + _LOOK
+            self._look_at_all()
+            self._is_tidy = False
+        else:
+            self._look_at_some(touched)
+        if self._transcripts.loads != self._loads:
+            self._catch_up()  # the database is not what it was
+
     def _price(self) -> None:
         """Count to its end what was begun, and price what has no price.
 
         The next turn does what an error, or a change of prices, has left.
         """
+        if self._is_priced:
+            return
         self._is_priced = True
         is_done = False
         try:
             version = version_of(self.config.prices)
-            for _ in chain(
-                upkeep.finish_counting(self._database, self._ingester),
-                upkeep.price_anew(self._database, self._ingester, self._host_id, version),
-            ):
-                self._moved("pricing usage")
-                self._drain()
-                if self._stopping.is_set():
-                    return
-            is_done = True
+            begun = upkeep.finish_counting(self._database, self._ingester)
+            unpriced = upkeep.price_anew(self._database, self._ingester, self._host_id, version)
+            stored = upkeep.count_stored(self._ingester)
+            is_done = self._work_off("pricing usage", chain(begun, unpriced, stored))
         finally:
             if not is_done:
                 self._is_priced = False
+
+    def _work_off(self, doing: str, slices: Iterable[int]) -> bool:
+        """Do something long slice by slice, and what waits in the spool in between; tell whether it ended."""
+        for _ in slices:
+            self._moved(doing)
+            self._drain()
+            if self._stopping.is_set():
+                return False
+        return True
 
     def _moved(self, doing: str) -> None:
         self._since = time.monotonic()
@@ -360,29 +347,36 @@ class Tracker:
             self._moved("reading transcripts")
             # What happens now comes before what happened long ago.
             self._drain()
-            if self._settling.is_due():
+            if self._patience.is_outage:  # what cannot be counted does not keep journals from being read
                 self._settle()
             if self._stopping.is_set():
                 return
 
     def _settle(self) -> None:
-        for _ in self._settling.settle():
-            self._moved("counting usage anew")
-            if self._stopping.is_set():
-                return
+        """Count usage anew where sessions have changed, and where storing has left that to be done."""
+        changed = self._settling.settle() if self._settling.is_due() else ()
+        self._work_off("counting usage anew", chain(changed, upkeep.count_stored(self._ingester)))
 
-    def _tidy(self, now: float) -> None:
-        """Close what nobody closed, and count; delete old events once an hour."""
-        idle = timedelta(seconds=self.config.tracking.abandon_after)
-        upkeep.close_abandoned(self._database, self._ingester, self._host_id, now=utc_now(), idle=idle)
+    def _tidy(self) -> None:
+        """After a look at everything, close what nobody closed; delete old events once an hour."""
+        if self._is_tidy:
+            return
+        now, tracking = utc_now(), self.config.tracking
+        idle = timedelta(seconds=tracking.abandon_after)
+        silent = upkeep.close_abandoned(self._database, self._ingester, self._host_id, now=now, idle=idle)
+        if not self._work_off("closing conversations", silent):
+            return
         with self._database.read() as connection:
             self._unlinked = execution.unlinked(connection)
-        if now >= self._tidy_at:
-            self._tidy_at = now + _HOUR
+        if tracking.log_days and time.monotonic() >= self._tidy_at:
+            self._tidy_at = time.monotonic() + _HOUR
+            old = upkeep.drop_old_logs(self._database, now - timedelta(days=tracking.log_days))
+            if not self._work_off("deleting old events", old):
+                return
+        self._is_tidy = True
+
+    def _note(self) -> None:
+        """Note once an hour that all is counted."""
+        if time.monotonic() >= self._note_at:
             self._settling.note()
-            if self.config.tracking.log_days:
-                before = utc_now() - timedelta(days=self.config.tracking.log_days)
-                for _ in upkeep.drop_old_logs(self._database, before):
-                    self._moved("deleting old events")
-                    if self._stopping.is_set():
-                        return
+            self._note_at = time.monotonic() + _HOUR

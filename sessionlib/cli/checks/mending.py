@@ -62,7 +62,9 @@ def _close(database: Database, ingester: Ingester, moment: Moment) -> int:
     closed = mending.close(ingester, others)
     if len(others) < len(silent):
         idle = timedelta(seconds=moment.config.tracking.abandon_after)
-        closed += upkeep.close_abandoned(database, ingester, ours, now=moment.now, idle=idle)
+        closed += sum(upkeep.close_abandoned(database, ingester, ours, now=moment.now, idle=idle))
+    for _ in upkeep.count_stored(ingester):
+        pass
     return closed
 
 

@@ -50,6 +50,10 @@ class Ingested(NamedTuple):
 class Ingester:
     """Stores what journals say; used by one thread at a time.
 
+    What follows from it for records that are stored already may take long. So `store` marks the conversations
+    whose records are to be counted anew and ends with its commit; `uncounted` tells which they are, and who
+    stores has them counted. The marks are in the database: what a kill leaves, the next start finds.
+
     Args:
         database: With the current schema.
         owners: Finds the projects of folders.
@@ -75,6 +79,7 @@ class Ingester:
         self._placed: dict[Key, None] = {}
         self._looked: dict[Key, float] = {}
         self._looking: dict[Key, float] = {}
+        self._uncounted: dict[UUID, UUID] = {}
         self._is_registered = self._is_warm = False
 
     def store(
@@ -132,17 +137,16 @@ class Ingester:
                 place = known.get(key) or homes.get(key)
                 if place is not None:
                     groups[place.project_id].append(draft)
-            unsettled = {}
+            unfinished: dict[UUID, UUID] = {}
             for project_id, group in groups.items():
                 batch = self._batch(connection, project_id, known, homes)
                 batch.store(group)
-                unsettled[project_id] = batch.unfinished.keys()
+                unfinished |= dict.fromkeys(batch.unfinished, project_id)
             execution.put_cursors(connection, cursors)
         self._is_registered = True
         self._note_looked()
         self._keep(wanted.keys() - unplaced)
-        for project_id, conversation_ids in unsettled.items():
-            self.settle(project_id, conversation_ids)
+        self._uncounted |= unfinished
         return Ingested(len(wanted) - len(unplaced), unplaced)
 
     def _locked(
@@ -191,6 +195,13 @@ class Ingester:
         """Price usage otherwise from now on; what has a price keeps it."""
         self._price = price
 
+    def uncounted(self) -> dict[UUID, list[UUID]]:
+        """Return the conversations that were marked, and not counted to their end since, by project."""
+        found: dict[UUID, list[UUID]] = defaultdict(list)
+        for conversation_id, project_id in self._uncounted.items():
+            found[project_id].append(conversation_id)
+        return found
+
     def settle(self, project_id: UUID, conversation_ids: Collection[UUID], *, recount: bool = False) -> int:
         """Count the usage of conversations anew, after sessions they may have worked on have changed.
 
@@ -234,6 +245,9 @@ class Ingester:
             if recount:
                 batch.recounts.update((row.conversation_id, left[row.conversation_id]) for row in rows)
             batch.store([Draft(*key) for key in known])
+        for conversation_id in left:
+            self._uncounted.pop(conversation_id, None)
+        self._uncounted |= dict.fromkeys(batch.unfinished, project_id)
         return batch.unfinished
 
     def _batch(

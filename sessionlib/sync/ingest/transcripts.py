@@ -203,7 +203,7 @@ class Transcripts:
 
         Raises:
             CursorsMovedError: The database does not hold the cursor from which it was read on.
-            DatabaseError: Nothing was stored.
+            DatabaseError: Nothing was stored, or not that the small file beside it was read.
         """
         hearing = self._hearing(work)
         drafts = hearing.drafts(hearing.pieces(work.portion.lines))
@@ -220,12 +220,13 @@ class Transcripts:
         try:
             done = self._stored(drafts, first, before)
         except RowRejectedError:
-            first = self._store_without_refused(work, first, before)
-        else:
-            if is_news and not done.unplaced:
-                self._ingester.store([], [row])
-                first = row
+            self._cursors[path] = self._store_without_refused(work, first, before)
+            return
+        # Before anything else can fail: it says what the database holds.
         self._cursors[path] = first
+        if is_news and not done.unplaced:
+            self._ingester.store([], [row])
+            self._cursors[path] = row
 
     def _row(self, path: str, work: _Work, hearing: Hearing) -> CursorRow:
         portion = work.portion

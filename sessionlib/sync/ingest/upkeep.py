@@ -63,15 +63,14 @@ def close_abandoned(
     idle: timedelta,
     alive: Callable[[int], bool] = is_running,
     began: Callable[[int], datetime | None] = began_at,
-) -> int:
+) -> Iterator[int]:
     """Mark this host's conversations that nobody ended: their process is gone, or they were silent for long.
 
     One that has a living process stays open, however long it is silent; a process that began after its last
     activity is another one with the same id. A start after which nothing was done, because its process went
     on with another conversation, is a phantom.
 
-    Returns:
-        How many were marked.
+    Yields after each transaction how many it has marked.
 
     Raises:
         DatabaseError: Those before are marked, the rest is not.
@@ -88,7 +87,7 @@ def close_abandoned(
     for some in pace.groups(verdicts):
         with pace.measured():
             ingester.store(some)
-    return len(verdicts)
+        yield len(some)
 
 
 def _has_process(
@@ -154,9 +153,23 @@ def _settled(
         slices = ingester.counting(project_id, few, recount=recount)
         with pace.measured():
             next(slices, None)
+        yield len(few)
         for _ in slices:
             yield 0
-        yield len(few)
+
+
+def count_stored(ingester: Ingester) -> Iterator[int]:
+    """Count the usage of conversations to its end that `Ingester.store` has marked, or marks meanwhile.
+
+    Yields after each transaction how many conversations it was about.
+
+    Raises:
+        DatabaseError: Those before are counted; the rest is tried again by the next call.
+    """
+    pace = Pace(_FIRST, _MOST)
+    while found := ingester.uncounted():
+        for project_id, conversation_ids in found.items():
+            yield from _settled(ingester, project_id, conversation_ids, pace)
 
 
 def finish_counting(database: Database, ingester: Ingester) -> Iterator[int]:
