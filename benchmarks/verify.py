@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from benchmarks import corpus, daemon
 from benchmarks.cases import BenchmarkError, Options, Row
-from sessionlib.db.engine import Database
+from sessionlib.db.engine import Database, take_time
 from tests import writes
 
 NAME = "verify"
@@ -138,8 +138,7 @@ class _Command:
 def _execute(url: str, *statements: str) -> None:
     database = Database(url)
     with database.write() as connection:
-        if database.is_postgres:
-            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+        take_time(connection)
         for statement in statements:
             connection.exec_driver_sql(statement)
     database.close()
