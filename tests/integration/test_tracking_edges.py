@@ -276,6 +276,7 @@ folder, records, rung = Path(sys.argv[1]), [], []
 class Keep(logging.Handler):
     def emit(self, record):
         records.append(record.event)
+        assert record.fields["remedy"].startswith("sysctl fs.inotify.max_user_watches=")
 logging.getLogger("sessiond.tracking").addHandler(Keep())
 logging.getLogger("sessiond.tracking").setLevel(logging.INFO)
 

@@ -26,7 +26,7 @@ from watchdog.events import (
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
 
-from sessiond.shortage import LIMIT_ERRORS, Shortage
+from sessiond.shortage import LIMIT_ERRORS, Shortage, remedy
 
 _LOG = logging.getLogger("sessiond.tracking")
 _WATCHDOG = logging.getLogger("watchdog.observers.inotify_c")
@@ -160,14 +160,15 @@ class Bells(FileSystemEventHandler):
         if folder in self._refused:
             return
         self._refused.add(folder)
-        level = self._shortage.level(error) if error.errno in LIMIT_ERRORS else logging.WARNING
+        level, fields = logging.WARNING, {"path": str(folder), "error": error.strerror}
+        if error.errno in LIMIT_ERRORS:
+            # Whoever is the first to meet the limit says what raises it: the others are quieter then.
+            level = self._shortage.level(error)
+            fields["remedy"] = remedy(error)
         _LOG.log(
             level,
             "journals are not watched; they are looked at regularly",
-            extra={
-                "event": "tracking.unwatched",
-                "fields": {"path": str(folder), "error": error.strerror},
-            },
+            extra={"event": "tracking.unwatched", "fields": fields},
         )
 
     def _running(self) -> BaseObserver:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sessiond.hints import Hint
 from sessiond.progress import Progress
-from sessiond.shortage import Shortage
+from sessiond.shortage import Shortage, remedy
 from sessiond.watch.folders import Owner
 from sessiond.watch.observer import SessionObserver, TreeEmitter
 from sessiond.watch.rings import Rings
@@ -291,14 +291,14 @@ class Watcher:
             self._watches.open()
         except OSError as error:
             if error.errno != errno.ENOSYS:
-                remedy = "sysctl fs.inotify.max_user_instances=1024"
+                advice = remedy(error)
                 logger.log(
                     self._shortage.level(error),
                     "no inotify instance is to be had, everything is polled; remedy: %s",
-                    remedy,
+                    advice,
                     extra={
                         "event": "watch.instances",
-                        "fields": {"error": error.strerror, "remedy": remedy},
+                        "fields": {"error": error.strerror, "remedy": advice},
                     },
                 )
 

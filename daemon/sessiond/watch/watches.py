@@ -11,7 +11,7 @@ import sys
 import threading
 from pathlib import Path
 
-from sessiond.shortage import LIMIT_ERRORS, Shortage
+from sessiond.shortage import LIMIT_ERRORS, Shortage, remedy
 from sessiond.watch.folders import Folder, Kind
 
 if sys.platform == "linux":
@@ -22,10 +22,6 @@ if sys.platform == "linux":
 logger = logging.getLogger("sessiond.watch")
 
 GONE_ERRORS = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
-
-_MAX_USER_WATCHES = Path("/proc/sys/fs/inotify/max_user_watches")
-_SENSIBLE_LIMIT = 524288
-"""What most distributions set for desktops; a watch costs about 1 KiB of kernel memory when it is used."""
 
 
 class Armed(enum.Enum):
@@ -169,18 +165,18 @@ class Watches:
         return Armed.REFUSED
 
     def _warn_of_limit(self, folder: Folder, error: OSError) -> None:
-        remedy = f"sysctl fs.inotify.max_user_watches={_sensible_limit(len(self))}"
+        advice = remedy(error, len(self))
         logger.log(
             self._shortage.level(error),
             "watch limit reached: what has no watch is polled; remedy: %s",
-            remedy,
+            advice,
             extra={
                 "event": "watch.limit",
                 "fields": {
                     "path": folder.path,
                     "watches": len(self),
                     "error": error.strerror,
-                    "remedy": remedy,
+                    "remedy": advice,
                 },
             },
         )
@@ -189,13 +185,3 @@ class Watches:
 def _is_folder(folder: Folder) -> bool:
     path = Path(folder.path)
     return path.is_dir() and (folder.parent is None or not path.is_symlink())
-
-
-def _sensible_limit(watches: int) -> int:
-    """Return a limit that leaves room: at least four times what is there now, as a power of two."""
-    try:
-        current = int(_MAX_USER_WATCHES.read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        current = 0
-    wanted = max(_SENSIBLE_LIMIT, 2 * current, 4 * watches)
-    return 1 << (wanted - 1).bit_length()
