@@ -237,10 +237,10 @@ class RowRejectedError(DatabaseError):
     """The database refuses this very row; its neighbours are fine and waiting will not help."""
 
 
-class DamagedValueError(RowRejectedError):
+class DamagedValueError(DatabaseError):
     """A stored value is not what its column holds: whoever wrote it, it was not this program.
 
-    Its words do not repeat the value: nobody knows what it is.
+    What is to be written is not at fault. Its words do not repeat the value: nobody knows what it is.
     """
 
     def __init__(self, message: str = "a value that is stored is damaged and cannot be read") -> None:

@@ -194,12 +194,16 @@ class Runtime:
         try:
             place = self.registrar.place_of(paths[0].parent)
             results = self.mirror.sync(place, slugs, settled=final)
-            if any(result.outcome is Outcome.REJECTED for result in results):
+            rejected = [result.slug for result in results if result.outcome is Outcome.REJECTED]
+            if rejected:
                 # Perhaps another process has merged or removed the project, or the database is another one:
                 # look it up anew, once.
                 self.registrar.forget(paths[0].parent)
-                place = self.registrar.place_of(paths[0].parent)
-                results = self.mirror.sync(place, slugs, settled=final)
+                now = self.registrar.place_of(paths[0].parent)
+                is_same = (now.project_id, now.workspace_id) == (place.project_id, place.workspace_id)
+                some = rejected if is_same else slugs
+                again = {result.slug: result for result in self.mirror.sync(now, some, settled=final)}
+                results = [again.get(result.slug, result) for result in results]
         except StateNotFoundError:
             return [Result(slug, Outcome.ABSENT) for slug in slugs]
         return results

@@ -22,6 +22,7 @@ from sessiond.imports import Imports
 from sessiond.logs import event
 from sessiond.progress import Progress
 from sessionlib.errors import (
+    DamagedValueError,
     DatabaseBusyError,
     DatabaseError,
     RowRejectedError,
@@ -315,7 +316,7 @@ class Rounds:
         try:
             report = self._compare(root, plan.reason, doubted=plan.doubted, picture=picture)
         except DatabaseError as error:
-            if not isinstance(error, RowRejectedError):
+            if not isinstance(error, RowRejectedError | DamagedValueError):
                 raise
             problem: Exception = error
         except Exception as error:  # noqa: BLE001 - logged with its traceback

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
-from sqlalchemy import BigInteger, Boolean, Column, Connection, Integer, Table
+from sqlalchemy import Boolean, Column, Connection, Integer, Table
 from sqlalchemy.types import JSON
 
 from sessionlib.db import bulk, encoding, tables
@@ -189,7 +189,6 @@ _ODD: tuple[tuple[type[Any], str], ...] = (
         ),
     ),
     (Boolean, "typeof({0}) <> 'integer'"),
-    (BigInteger, "typeof({0}) <> 'integer'"),
     (Integer, "typeof({0}) <> 'integer'"),
 )
 # Only what is more than plain ASCII is handed to Python.

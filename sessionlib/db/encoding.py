@@ -91,13 +91,6 @@ def _text(value: Any) -> str:
     return value
 
 
-def _time(value: Any) -> datetime:
-    found = decode_time(value)
-    if found.tzinfo is None:
-        raise ValueError(value)
-    return found
-
-
 def _whole(value: Any) -> int:
     if not isinstance(value, int):
         raise TypeError(value)
@@ -106,7 +99,7 @@ def _whole(value: Any) -> int:
 
 _READERS: tuple[tuple[type[Any], Callable[[Any], Any]], ...] = (
     (Guid, UUID),
-    (UtcTime, _time),
+    (UtcTime, decode_time),
     (Money, decode_money),
     (JSON, lambda value: orjson.loads(_text(value))),
     (Boolean, lambda value: bool(_whole(value))),

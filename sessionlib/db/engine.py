@@ -333,6 +333,8 @@ def _sqlite(url: URL) -> Engine:
 def _from_json(stored: Any) -> Any:
     if isinstance(stored, int | float):
         return stored  # SQLite turns a document that is one number into that
+    if not isinstance(stored, str):
+        raise DamagedValueError
     try:
         return json.loads(stored)
     except ILLEGIBLE:

@@ -1,13 +1,16 @@
 """SQLite's file: how it comes to be."""
 
-import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sessionlib.errors import DatabaseUnavailableError
+from sessionlib.errors import DatabaseBusyError, DatabaseUnavailableError
+
+_PATIENCE = 5.0
+"""Seconds for which another process may be making the file."""
 
 
 def create(path: Path) -> None:
@@ -18,6 +21,7 @@ def create(path: Path) -> None:
 
     Raises:
         DatabaseUnavailableError: It cannot be made.
+        DatabaseBusyError: Somebody holds a lock on its folder.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -41,9 +45,24 @@ def _alone_in(folder: Path) -> Iterator[None]:
     """Keep out all that do the same in a folder, of this process and of others."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        # Some network's file systems lock no folders; it is a moment, once in the life of a file.
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _lock(descriptor)
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    ends = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > ends:
+                raise DatabaseBusyError(
+                    "another process has locked the folder of the database file"
+                ) from None
+            time.sleep(0.01)
+        except OSError:
+            return  # some network's file systems lock no folders; it is a moment, once in the life of a file
+        else:
+            return

@@ -37,7 +37,7 @@ JsonType = _json_type()
 """JSONB on PostgreSQL, JSON text on SQLite; Python None is SQL NULL."""
 
 
-ILLEGIBLE = (ValueError, TypeError, AttributeError, ArithmeticError)
+ILLEGIBLE = (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError)
 """What comes of reading a value that is not what its column holds; their words hold the value."""
 
 
@@ -50,8 +50,15 @@ def encode_time(moment: datetime) -> str:
 
 
 def decode_time(text: str) -> datetime:
-    """Return the aware datetime that `encode_time` stored."""
-    return datetime.fromisoformat(text)
+    """Return the aware datetime that `encode_time` stored.
+
+    Raises:
+        ValueError: It is no time, or one without a zone, which cannot be compared with any other.
+    """
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError(text)
+    return found
 
 
 class UtcTime(TypeDecorator[datetime]):

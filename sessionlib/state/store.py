@@ -136,11 +136,12 @@ class SessionStore:
             message = f"a session cannot be named {name!r}: the name {problem}"
             raise StateRefusedError(message, session_dir=self.session_dir)
         try:
-            new = [folder for folder in (self.session_dir, *self.session_dir.parents) if not folder.exists()]
+            new = [folder for folder in self.session_dir.parents if not folder.exists()]
             self.session_dir.mkdir(parents=True, exist_ok=True)
-            for folder in new:
-                # A power cut must not take the folder from the file that is kept in it. Where we may not
-                # list what is above it, nobody can ask for that.
+            for folder in (self.session_dir, *new):
+                # A power cut must not take the folder from the file that is kept in it; one that is there
+                # may be of somebody who has not come that far. Where we may not list what is above it,
+                # nobody can ask for that.
                 with contextlib.suppress(PermissionError):
                     sync_folder(folder.parent)
         except OSError as error:

@@ -17,7 +17,7 @@ from threading import Lock, Thread
 from typing import NamedTuple
 
 from sessionlib.db.engine import Database
-from sessionlib.errors import DatabaseError, RowRejectedError
+from sessionlib.errors import DamagedValueError, DatabaseError, RowRejectedError
 from sessionlib.models.base import utc_now
 from sessionlib.sync import anew, piping
 from sessionlib.sync.anew import Portion, Readings
@@ -110,7 +110,7 @@ def _differing(
             if held.is_nothing:
                 return set(portion.slugs)
             examined = anew.examine(connection, portion, readings, held, utc_now())
-    except RowRejectedError as error:
+    except (RowRejectedError, DamagedValueError) as error:
         if len(portion.slugs) > 1:
             ones = [portion._replace(slugs=(slug,)) for slug in portion.slugs]
             return set().union(

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from sessionlib.db import store
 from sessionlib.db.engine import Database
 from sessionlib.db.store import Held
-from sessionlib.errors import DatabaseError, RowRejectedError, StateUnreadableError
+from sessionlib.errors import DamagedValueError, DatabaseError, RowRejectedError, StateUnreadableError
 from sessionlib.models.base import utc_now
 from sessionlib.state.files import look
 from sessionlib.sync import anew
@@ -43,6 +43,8 @@ _WORTH_DRAFTING = 16
 _RENEWED = 128
 """Sessions that are renewed in one transaction at most; on SQLite it takes about 60 ms, as an import's."""
 
+_OF_ONE = (RowRejectedError, DamagedValueError)
+"""Errors of one session, which its neighbours have nothing to do with."""
 _ORPHANED = frozenset({"23503", "SQLITE_CONSTRAINT_FOREIGNKEY"})
 """What the databases say of a row whose project or workspace is not stored."""
 
@@ -98,7 +100,7 @@ class Mirror:
         try:
             with self._heavy if is_heavy else nullcontext():
                 return self._write(place, readings, settled)
-        except RowRejectedError:
+        except _OF_ONE:
             slugs = list(readings)
         if len(slugs) == 1:
             return [self._isolate(place, slugs[0], settled)]
@@ -131,7 +133,7 @@ class Mirror:
             part = left._replace(slugs=some)
             try:
                 done += self._renewed(part, {slug: readings[slug] for slug in some}, settled)
-            except RowRejectedError as error:
+            except _OF_ONE as error:
                 done += self._halved(part, settled, error)
             left = left._replace(slugs=left.slugs[len(some) :])
             if early is not None:
@@ -152,7 +154,7 @@ class Mirror:
         self._count(added)
         return done
 
-    def _halved(self, portion: Portion, settled: Collection[str], error: RowRejectedError) -> Renewed:
+    def _halved(self, portion: Portion, settled: Collection[str], error: DatabaseError) -> Renewed:
         """Isolate a session that the database rejects; its reason is recorded as by any other sync."""
         slugs = portion.slugs
         if len(slugs) > 1:
@@ -243,7 +245,7 @@ class Mirror:
             return Result(slug, Outcome.UNREADABLE, error.message)
         try:
             return self._write(place, {slug: read(place, slug, give_up=slug in settled)}, settled)[0]
-        except RowRejectedError as error:
+        except _OF_ONE as error:
             if error.sqlstate in _ORPHANED:
                 # No fault of the file's: with the database, or the project, replaced it goes in as it is.
                 return Result(slug, Outcome.REJECTED, error.message)
@@ -254,7 +256,7 @@ class Mirror:
             return Result(slug, Outcome.ABSENT)
         try:
             return self._quarantine(place, slug, Snapshot(look=seen, error=message))
-        except RowRejectedError as error:
+        except _OF_ONE as error:
             return Result(slug, Outcome.REJECTED, error.message)
 
     def _quarantine(self, place: Place, slug: str, rejected: Snapshot) -> Result:

@@ -262,8 +262,11 @@ class SyncQueue:
             self._try(jobs)
         except Exception:  # noqa: BLE001 - logged with its traceback
             if len(jobs) > 1:
-                for job in filter(self._lanes.is_running, jobs):
-                    self._attempt([job])
+                left = list(filter(self._lanes.is_running, jobs))
+                while left and not (self._stop.is_set() or self._outage.pausing):
+                    self._attempt([left.pop(0)])
+                with self._lock:
+                    self._lanes.give_back(left)
                 return
             _LOG.exception("sync worker failed", extra={"event": "sync.crashed"})
             self._give_up(jobs, "unexpected error, see the log")
@@ -314,7 +317,9 @@ class SyncQueue:
                 done.append((job, result))
             told.append((job.path, result))
         self._done(done)
-        self._tell(told, live=jobs[0].live)
+        if told:
+            with contextlib.suppress(Exception):
+                self._on_results(told, jobs[0].live)
         self._settle_tickets((job, result.outcome) for job, result in done)
         if len(results) != len(jobs):
             raise AssertionError(len(results), len(jobs))
@@ -329,11 +334,6 @@ class SyncQueue:
                     self._lanes.recheck(job, time.monotonic() + _RACY_RECHECK)
                 else:
                     self._lanes.finish(job)
-
-    def _tell(self, told: Sequence[tuple[Path, Result]], *, live: bool) -> None:
-        if told:
-            with contextlib.suppress(Exception):
-                self._on_results(told, live)
 
     def _delay(self, job: Job, seconds: float) -> None:
         with self._lock:
@@ -369,9 +369,9 @@ class SyncQueue:
                 "kind": type(error).__name__ if error else "Exception",
                 "error": words,
             }
+            told = {"event": "sync.gave_up", "fields": fields}
             level = logging.ERROR if is_news else logging.DEBUG
-            message = "sync given up; the next reconcile tries again"
-            _LOG.log(level, message, extra={"event": "sync.gave_up", "fields": fields})
+            _LOG.log(level, "sync given up; the next reconcile tries again", extra=told)
             self._settle_tickets([(job, "owed")])
 
     def _pause(self, jobs: list[Job], error: SessionlibError) -> None:

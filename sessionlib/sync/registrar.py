@@ -21,7 +21,7 @@ from sessionlib.db import pictures, store
 from sessionlib.db.crud import hosts, projects, workspaces
 from sessionlib.db.crud.workspaces import Root, RootPlace
 from sessionlib.db.engine import Database
-from sessionlib.errors import RowRejectedError, StateNotFoundError
+from sessionlib.errors import DamagedValueError, RowRejectedError, StateNotFoundError
 from sessionlib.models import ProjectCreate, Workspace, WorkspaceCreate, WorkspaceUpdate
 from sessionlib.state.checkout import find_checkout
 from sessionlib.state.looks import signed64
@@ -116,7 +116,7 @@ class Registrar:
             self._keep({path: one.place for path, one in found.items() if path not in lacking}, before)
             for path in sorted(lacking):
                 # Gone since it was looked at, or of no database's size: the others do not wait for it.
-                with suppress(StateNotFoundError, RowRejectedError):
+                with suppress(StateNotFoundError, RowRejectedError, DamagedValueError):
                     self._looked_up(path)
 
     def known(self, sessions_path: Path) -> Place | None:

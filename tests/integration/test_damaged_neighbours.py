@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from sessionlib.config import Config
 from sessionlib.db.queries import session_lists
 from sessionlib.db.queries.session_lists import SessionFilter
 from sessionlib.errors import DamagedValueError
+from sessionlib.runtime import Runtime
 from sessionlib.state.manager import StateManager
 from sessionlib.sync.queue import SyncQueue
+from sessionlib.sync.results import Outcome
 from tests import mirrors, verifying
 from tests.mirrors import World
 from tests.verifying import NoText
@@ -61,6 +64,18 @@ def test_what_is_saved_beside_it_is_mirrored(
     verifying.rebuilt(mirrored)
     assert mirrored.session("one")["topic"] == "Saved"
     assert verifying.drifts(mirrored) == []
+
+
+def test_what_was_written_beside_it_is_told(
+    mirrored: World, root: Path, config: Config, database_url: str
+) -> None:
+    """The group is tried anew for the damaged one alone: those who listen hear that the other was written."""
+    runtime = Runtime(config, mirrored.database)
+    for slug in ("one", "two"):
+        StateManager(root / slug).set_details(topic="Saved")
+    verifying.damage(mirrored, "session_files", "observed_at", "garbage", slug="one")
+    results = runtime._sync([root / "one", root / "two"], frozenset())
+    assert [result.outcome for result in results] == [Outcome.REJECTED, Outcome.WRITTEN]
 
 
 @pytest.mark.parametrize("value", ["garbage", b"\xff", NoText()], ids=str)

@@ -1,17 +1,13 @@
 """How long the tracker waits after a turn that failed. Pure."""
 
-from sessionlib.errors import (
-    DatabaseBusyError,
-    DatabaseUnavailableError,
-    SchemaMismatchError,
-    SchemaMissingError,
-)
+from sessionlib.errors import DatabaseBusyError
+from sessionlib.sync.retry import WHOLE
 
 FIRST = 0.5
 OUTAGE_MOST, MOST = 2.0, 15.0
 """Seconds between two tries: while the database is away, as what waits is to be stored soon after it is back;
 and after any other error, which may last for ever while each try looks at all journals."""
-_OUTAGES = DatabaseUnavailableError, DatabaseBusyError, SchemaMismatchError, SchemaMissingError
+_OUTAGES = (*WHOLE, DatabaseBusyError)
 
 
 class Patience:

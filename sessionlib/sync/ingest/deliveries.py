@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sessionlib.errors import RowRejectedError
+from sessionlib.errors import DamagedValueError, RowRejectedError
 from sessionlib.journal import canary
 from sessionlib.journal.adapter import Adapter, BadPayloadError
 from sessionlib.journal.facts import Fact
@@ -125,9 +125,9 @@ class Deliveries:
                 if error.errno in _EVERYBODYS:
                     raise
                 if error.errno not in _NO_FILE:
-                    self._leave(name, error)
+                    self._leave(name, _words(error))
                     continue
-                unreadable += self._bury(name, error.strerror or str(error))
+                unreadable += self._bury(name, _words(error))
                 continue
             except BadDeliveryError as error:
                 unreadable += self._bury(name, str(error))
@@ -162,9 +162,12 @@ class Deliveries:
         meant = [draft for draft in drafts.values() if draft]
         try:
             done = self._ingester.store(meant)
-        except RowRejectedError as error:
+        except (RowRejectedError, DamagedValueError) as error:
             if len(good) > 1:
                 return buried + sum(self._store([(name, one)]) for name, one, _ in good)
+            if isinstance(error, DamagedValueError):
+                self._leave(good[0][0], error.message, "delivery cannot be stored")
+                return buried
             anew = self._stored_anew(meant)
             if anew is None:
                 return buried + self._bury(good[0][0], str(error))
@@ -198,12 +201,9 @@ class Deliveries:
         native_id, found = adapter.delivered(delivery, bodies=self._bodies > 0)
         return native_id, list(found)
 
-    def _leave(self, name: str, error: OSError, what: str = "delivery cannot be read") -> None:
+    def _leave(self, name: str, why: str, what: str = "delivery cannot be read") -> None:
         """Leave a delivery for the next look; the others do not wait for it."""
-        logger.warning(
-            what,
-            extra={"event": "spool.unreadable", "fields": {"name": name, "error": error.strerror}},
-        )
+        logger.warning(what, extra={"event": "spool.unreadable", "fields": {"name": name, "error": why}})
         self._early.add(name)
 
     def _remove(self, name: str, remove: Callable[[str], None]) -> None:
@@ -211,17 +211,21 @@ class Deliveries:
         try:
             remove(name)
         except OSError as error:
-            self._leave(name, error, "delivery cannot be removed")
+            self._leave(name, _words(error), "delivery cannot be removed")
 
     def _bury(self, name: str, why: str) -> int:
         """Put a delivery aside, or leave it where the disk does not allow that; return how many were."""
         try:
             self._spool.bury(name)
         except OSError as error:
-            self._leave(name, error, "delivery cannot be put aside")
+            self._leave(name, _words(error), "delivery cannot be put aside")
             return 0
         logger.warning(
             "delivery put aside",
             extra={"event": "spool.buried", "fields": {"name": name, "error": why}},
         )
         return 1
+
+
+def _words(error: OSError) -> str:
+    return error.strerror or str(error)

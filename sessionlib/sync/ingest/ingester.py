@@ -202,6 +202,10 @@ class Ingester:
             found[project_id].append(conversation_id)
         return found
 
+    def leave_uncounted(self, conversation_id: UUID) -> None:
+        """Leave a conversation that cannot be counted as it is marked, until something of it is stored."""
+        self._uncounted.pop(conversation_id, None)
+
     def settle(self, project_id: UUID, conversation_ids: Collection[UUID], *, recount: bool = False) -> int:
         """Count the usage of conversations anew, after sessions they may have worked on have changed.
 

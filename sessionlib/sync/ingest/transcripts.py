@@ -10,7 +10,7 @@ from sessionlib.db import execution
 from sessionlib.db.engine import Database
 from sessionlib.db.execution import CursorsSum
 from sessionlib.db.execution_rows import CursorRow
-from sessionlib.errors import RowRejectedError
+from sessionlib.errors import DamagedValueError, RowRejectedError
 from sessionlib.journal.adapter import Adapter, JournalFile
 from sessionlib.journal.tail import Cursor, NotReadableError, Portion, read_on
 from sessionlib.models.base import utc_now
@@ -189,6 +189,13 @@ class Transcripts:
             except CursorsMovedError:
                 self._start_over()
                 continue
+            except DamagedValueError as error:
+                # Of what is stored of its conversation: the other journals do not wait for it.
+                logger.warning(
+                    "journal cannot be stored",
+                    extra={"event": "journal.unreadable", "fields": {"path": path, "error": error.message}},
+                )
+                return
             before = 0 if work.before is None else work.before.position
             yield Looked(len(portion.lines), portion.cursor.offset - before)
             if portion.is_all:

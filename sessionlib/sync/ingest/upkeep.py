@@ -1,5 +1,6 @@
 """What journals do not say: that nobody is there any more, that a session changed, that an event is old."""
 
+import logging
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -10,10 +11,13 @@ from uuid import UUID
 from sessionlib.db import attributing, execution
 from sessionlib.db.engine import Database
 from sessionlib.db.execution_rows import ConversationRow, CursorRow
+from sessionlib.errors import DamagedValueError, RowRejectedError
 from sessionlib.models.base import utc_now
 from sessionlib.sync.ingest.drafts import Draft
 from sessionlib.sync.ingest.ingester import Ingester
 from sessionlib.sync.ingest.pace import Pace
+
+logger = logging.getLogger("sessionlib.ingest")
 
 _DEAD_AFTER = timedelta(minutes=5)
 """Silence after which a conversation whose process is known to be gone is over."""
@@ -149,13 +153,23 @@ def _settled(
     *,
     recount: bool = False,
 ) -> Iterator[int]:
+    """Count; a conversation that the database does not let be counted is left out, and the others are not."""
     for few in pace.groups(conversation_ids):
-        slices = ingester.counting(project_id, few, recount=recount)
-        with pace.measured():
-            next(slices, None)
-        yield len(few)
-        for _ in slices:
-            yield 0
+        try:
+            with pace.measured():
+                slices = ingester.counting(project_id, few, recount=recount)
+                next(slices, None)
+            yield len(few)
+            for _ in slices:
+                yield 0
+        except (RowRejectedError, DamagedValueError) as error:
+            if len(few) > 1:
+                for one in few:
+                    yield from _settled(ingester, project_id, [one], pace, recount=recount)
+            else:
+                ingester.leave_uncounted(few[0])
+                fields = {"conversation": str(few[0]), "error": error.message}
+                logger.warning("usage not counted", extra={"event": "tracking.uncounted", "fields": fields})
 
 
 def count_stored(ingester: Ingester) -> Iterator[int]:

@@ -9,7 +9,7 @@ from threading import Thread
 import pytest
 
 from sessionlib.db import files
-from sessionlib.errors import DatabaseUnavailableError
+from sessionlib.errors import DatabaseBusyError, DatabaseUnavailableError
 
 
 @pytest.fixture
@@ -65,6 +65,18 @@ def test_who_comes_second_takes_nothing_away(path: Path) -> None:
     second.join(10)
     assert not second.is_alive()
     assert all(other.exists() for other in beside(path))
+
+
+def test_a_folder_that_stays_locked_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for ever for whoever holds it."""
+    monkeypatch.setattr(files, "_PATIENCE", 0.05)
+    path.parent.mkdir()
+    folder = os.open(path.parent, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    with pytest.raises(DatabaseBusyError, match="has locked the folder"):
+        files.create(path)
+    os.close(folder)
+    files.create(path)
 
 
 def test_a_folder_that_cannot_be_is_told(tmp_path: Path) -> None:

@@ -15,6 +15,12 @@ from tests import worlds
 NOWHERE = RootKey(UUID(int=7), UUID(int=8), worlds.ROOT)
 
 
+@pytest.mark.parametrize("since", ["garbage", "2026-06-01T12:00:00", b"\xff", 7])
+def test_a_time_that_is_none_is_unknown(since: object) -> None:
+    """One without a zone cannot be compared with any other."""
+    assert CopyState(0, "a", 1, 2, 3, 4, 5, 6, "", 1, 1, since).absent_at() is None
+
+
 def test_copies_of_several_roots(database: Database) -> None:
     """Each copy comes with the turn of its root; what is known to be gone, or was not asked for, does not."""
     with database.write() as connection:

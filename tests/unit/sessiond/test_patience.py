@@ -12,8 +12,14 @@ from sessionlib.errors import (
     SchemaMissingError,
 )
 
-OUTAGES = [DatabaseUnavailableError, DatabaseBusyError, SchemaMismatchError, SchemaMissingError]
-LASTING = [DatabaseRefusedError, RowRejectedError, ValueError]
+OUTAGES = [
+    DatabaseUnavailableError,
+    DatabaseBusyError,
+    DatabaseRefusedError,
+    SchemaMismatchError,
+    SchemaMissingError,
+]
+LASTING = [RowRejectedError, ValueError]
 
 
 @pytest.mark.parametrize("kind", OUTAGES)
@@ -28,7 +34,7 @@ def test_an_outage_is_tried_again_soon(kind: type[Exception]) -> None:
 
 @pytest.mark.parametrize("kind", LASTING)
 def test_what_may_last_for_ever_is_tried_ever_more_slowly(kind: type[Exception]) -> None:
-    """A refusal of one row, or of all, or a defect."""
+    """A refusal of one row, or a defect."""
     patience = Patience()
     waits = [patience.failed(kind("refused")) for _ in range(10)]
     assert waits[:5] == [FIRST * 2**turn for turn in range(5)]

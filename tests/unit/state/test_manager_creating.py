@@ -103,6 +103,31 @@ def test_create_syncs_the_folders_above_new_ones(tmp_path: Path, monkeypatch: py
     assert synced[:3] == [folder.stat().st_ino for folder in above]
 
 
+def test_create_syncs_a_folder_that_somebody_else_has_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one of a creation that failed half way: its name may not be on the disk yet."""
+    folder = tmp_path / "agents/sessions/s"
+    with monkeypatch.context() as broken:
+
+        def fail(_fd: int) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        broken.setattr(os, "fsync", fail)
+        with pytest.raises(StateWriteError):
+            StateManager(folder).create("t")
+    synced = []
+    real = os.fsync
+
+    def noting(fd: int) -> None:
+        synced.append(os.fstat(fd).st_ino)
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    StateManager(folder).create("t")
+    assert synced[0] == folder.parent.stat().st_ino
+
+
 def test_create_below_a_folder_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who may make a folder there but not list what is there makes a session all the same."""
     refuse(monkeypatch, "open", errno.EACCES, lambda path: path == str(tmp_path))

@@ -100,6 +100,24 @@ def test_a_surprise_holds_up_no_neighbour(make: Make, work: Work, caplog: pytest
     assert work.calls == [["a", "b", "c"], ["a"], ["b"], ["c"]]
 
 
+def test_an_outage_after_a_surprise_is_met_once(make: Make, work: Work) -> None:
+    """The folders that are left go back, and are tried together when the database is there again."""
+
+    def behave(names: list[str]) -> None:
+        if len(work.calls) == 1:
+            raise TypeError("a surprise")
+        if len(work.calls) == 2:
+            raise DatabaseUnavailableError("down")
+
+    work.behave = behave
+    one = make(workers=1)
+    ticket = one.submit_batch(map(path, "abc"))
+    one.start()
+    assert ticket.wait(5)
+    assert ticket.counts == {"written": 3}
+    assert [len(call) for call in work.calls] == [3, 1, 3]
+
+
 def test_an_unreadable_folder_is_tried_again(make: Make, work: Work) -> None:
     """What the operating system refuses is tried until it heals, apart from its neighbours."""
     outcomes = iter([Outcome.UNREADABLE, Outcome.UNREADABLE, Outcome.WRITTEN])
