@@ -47,7 +47,7 @@ Fault = Callable[[Ground], Figure | list[Figure]]
 
 
 class Sizes(NamedTuple):
-    """How much of each fault is done; as they stand here, as much as in the test run."""
+    """How much of each fault is done; as they stand here, about as much as in the test run."""
 
     kills: int = 15
     rounds: int = 1

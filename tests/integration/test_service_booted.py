@@ -313,12 +313,11 @@ def test_a_users_unit_is_bound_too(booted: Machine, wait_until: Wait) -> None:
     installed = mine("sessionctl", "service", "install", "--root", "/home/gardener/code")
     assert installed.returncode == 0, installed
     drop_in = "/home/gardener/.config/systemd/user/sessiond.service.d/homes.conf"
-    booted.put(
-        drop_in,
-        "[Service]\nPrivateUsers=yes\nProtectHome=read-only\nProtectSystem=strict\n"
-        "ReadWritePaths=%h/.local/state/sessiond\n",
-    )
+    page = (Path(__file__).parents[2] / "systemd/README.md").read_text()
+    booted.put(drop_in, next(text for text in page.split("```ini\n") if "%h/.ssh" in text).split("```")[0])
     owner = ("-o", "gardener", "-g", "gardener", "-m", "0700")
+    booted.do("install", "-d", *owner, "/home/gardener/.ssh")
+    booted.do("touch", "/home/gardener/.ssh/secret")
     booted.do("install", "-d", *owner, "/home/gardener/.local/state/sessiond")
     mine("systemctl", "--user", "daemon-reload")
     started = mine("sessionctl", "service", "start")
@@ -330,6 +329,8 @@ def test_a_users_unit_is_bound_too(booted: Machine, wait_until: Wait) -> None:
     assert "Seccomp:\t2" in status
     done = booted.run("nsenter", "-t", pid, "-m", "--", "touch", "/home/gardener/code/x")
     assert "Read-only file system" in done.stderr
+    done = booted.run("nsenter", "-t", pid, "-m", "--", "cat", "/home/gardener/.ssh/secret")
+    assert done.returncode != 0
     stopped = mine("sessionctl", "service", "stop")
     assert stopped.returncode == 0, stopped
     booted.do("systemctl", "stop", "user@1777.service")
