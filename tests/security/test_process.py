@@ -1,9 +1,12 @@
 """What the daemon's process may do: nothing it was not told to, seen from outside."""
 
 import os
+import re
 import resource
 import signal
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -152,3 +155,30 @@ def test_what_a_document_says_is_no_statement_and_no_format(
     assert not list(tmp_path.rglob("sprung"))
     assert "event=forged" not in daemon.log
     assert stat.S_ISDIR(root.stat().st_mode)
+
+
+STARTS = re.compile(r'\[\s*sys\.executable, ("[^"]*")')
+PRODUCT = Path(__file__).parents[2]
+
+
+def test_a_project_does_not_say_what_is_imported(tmp_path: Path) -> None:
+    """Neither a command that is run in its folder, nor a process that one of ours starts there."""
+    for name in ("orjson", "sqlalchemy", "json", "sessionlib"):
+        (tmp_path / f"{name}.py").write_text("open('imported', 'w')\n")
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "sessionctl"), "sync", "."],
+        cwd=tmp_path,
+        env={"HOME": str(tmp_path), "SESSIOND_STATE_DIR": str(tmp_path / "state"), "SESSIOND_CONFIG": ""},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode in {0, 1}, done.stderr
+    starts = [
+        start.group(1)
+        for part in ("sessionlib", "daemon")
+        for path in sorted((PRODUCT / part).rglob("*.py"))
+        for start in STARTS.finditer(path.read_text())
+    ]
+    # -P: not what lies in the working folder; -I: nor what the environment names.
+    assert sorted(starts) == ['"-I"', '"-P"', '"-P"']
+    assert not (tmp_path / "imported").exists()
