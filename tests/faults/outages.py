@@ -1,5 +1,6 @@
 """PostgreSQL stops, restarts, hangs and resets; what is saved meanwhile is mirrored within ten seconds."""
 
+import re
 import signal
 import threading
 import time
@@ -21,6 +22,7 @@ REMINDER = 30.0
 """Seconds after which an outage is told again, by the next probe."""
 _PROBES = 8.0
 """Seconds between two probes, at most, on a machine that is busy."""
+_LEFT_OUT = re.compile(r" suppressed=(\d+)")
 _SESSIONS = 20
 
 
@@ -84,13 +86,15 @@ def check_lines(daemon: Keeper, outages: int, seconds: float, vain: float = 0.0)
     """Each outage has one line when it begins, one when it is over, and a reminder for each half minute.
 
     Args:
-        daemon: Whose; it has recovered.
+        daemon: Whose; it has recovered, and is ended here.
         outages: How many there were.
         seconds: How long each was left to last once it was noticed.
         vain: For how long at most a probe waits for an answer.
     """
-    daemon.wait_for("event=db.up ", RECOVERY, outages)
-    said = {name: daemon.said.count(f"event={name} ") for name in ("db.down", "db.up", "db.still_down")}
+    until(lambda: daemon.client.status().database.up, "the database", RECOVERY, daemon.tail)
+    # At its end it tells what it has left out because there was much of the same.
+    daemon.end()
+    said = {event: _said(daemon, event) for event in ("db.down", "db.up", "db.still_down")}
     assert said["db.down"] == said["db.up"] == outages, said
     fewest = outages * int(seconds / (REMINDER + _PROBES + vain))
     most = outages * int((seconds + FREED + RECOVERY) / REMINDER)
@@ -98,11 +102,20 @@ def check_lines(daemon: Keeper, outages: int, seconds: float, vain: float = 0.0)
     check_quiet(daemon)
 
 
+def _said(daemon: Keeper, event: str) -> int:
+    """Return how often an event was logged since the last start, or was one too many of the same to be."""
+    lines = daemon.said.splitlines()
+    shown = [line for line in lines if f"event={event} " in line]
+    hidden = [line for line in lines if "event=log.suppressed" in line and f"of={event} " in f"{line} "]
+    left_out = (_LEFT_OUT.search(line) for line in [*shown, *hidden])
+    return len(shown) + sum(int(found[1]) for found in left_out if found is not None)
+
+
 def check_quiet(daemon: Keeper) -> None:
     """Each part says at most once that an outage concerns it; of reminders there are only the queue's."""
     loud = [line for line in daemon.said.splitlines() if "level=warning" in line or "level=error" in line]
     events = Counter(line.partition("event=")[2].partition(" ")[0] for line in loud)
-    most = events["db.down"] + 1
+    most = _said(daemon, "db.down") + 1
     assert all(count <= most for name, count in events.items() if name != "db.still_down"), (events, loud)
     assert "psycopg" not in events, loud
 
@@ -138,7 +151,7 @@ def restarted(ground: Ground, times: int) -> Figure:
     daemon.recovered()
     longest = 0.0
     with Writers(root, ground.chance, _SESSIONS, pause=0.01) as writers:
-        for number in range(times):
+        for _ in range(times):
             time.sleep(ground.chance.uniform(0.1, 0.6))
             server.stop(signal.SIGQUIT)
             server.start()
@@ -146,7 +159,7 @@ def restarted(ground: Ground, times: int) -> Figure:
             writers.pause()
             longest = max(longest, daemon.recovered(back))
             # Before another one begins, so that each is one of its own.
-            daemon.wait_for("event=db.up ", RECOVERY, number + 1)
+            until(lambda: daemon.client.status().database.up, "the database", RECOVERY, daemon.tail)
             writers.resume()
     check_lines(daemon, times, 0.0)
     daemon.check_clean()
