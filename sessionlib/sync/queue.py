@@ -144,19 +144,18 @@ class SyncQueue:
     def stats(self) -> QueueStats:
         """Return a consistent snapshot of the counters."""
         with self._lock:
-            lanes = self._lanes
             return QueueStats(
                 workers=self._options.workers,
-                waiting=len(lanes.live) + len(lanes.batch),
-                running=len(lanes.running),
-                delayed=lanes.delayed,
+                waiting=len(self._lanes.live) + len(self._lanes.batch),
+                running=len(self._lanes.running),
+                delayed=self._lanes.delayed,
                 owed=len(self._owed),
                 behind=self._owed.behind,
                 synced=self._synced,
                 written=self._written,
                 failed=self._failed,
                 retried=self._retried,
-                oldest=min(filter(None, (self._owed.oldest, lanes.oldest())), default=None),
+                oldest=min(filter(None, (self._owed.oldest, self._lanes.oldest())), default=None),
                 paused=self._outage.error,
                 paused_for=self._outage.lasting,
             )
@@ -164,8 +163,7 @@ class SyncQueue:
     @property
     def is_alive(self) -> bool:
         """Whether as many workers run as there should be."""
-        alive = sum(thread.is_alive() for thread in self._threads)
-        return alive >= self._options.workers
+        return sum(thread.is_alive() for thread in self._threads) >= self._options.workers
 
     @property
     def progressed(self) -> float | None:
@@ -251,8 +249,7 @@ class SyncQueue:
         finally:
             self._progressed = time.monotonic()
             with self._lock:
-                if batch:
-                    self._lanes.batch_runs -= 1
+                self._lanes.batch_runs -= batch
                 self._ready.notify_all()
                 self._changed.notify_all()
 
@@ -317,9 +314,7 @@ class SyncQueue:
                 done.append((job, result))
             told.append((job.path, result))
         self._done(done)
-        if told:
-            with contextlib.suppress(Exception):
-                self._on_results(told, jobs[0].live)
+        self._tell(told, live=jobs[0].live)
         self._settle_tickets((job, result.outcome) for job, result in done)
         if len(results) != len(jobs):
             raise AssertionError(len(results), len(jobs))
@@ -334,6 +329,11 @@ class SyncQueue:
                     self._lanes.recheck(job, time.monotonic() + _RACY_RECHECK)
                 else:
                     self._lanes.finish(job)
+
+    def _tell(self, told: Sequence[tuple[Path, Result]], *, live: bool) -> None:
+        if told:
+            with contextlib.suppress(Exception):
+                self._on_results(told, live)
 
     def _delay(self, job: Job, seconds: float) -> None:
         with self._lock:
