@@ -1,6 +1,12 @@
-"""Trackers of the journals of a house, as tests start them."""
+"""Trackers of the journals of a house, as tests start them.
 
+A test module imports the fixtures it uses.
+"""
+
+from collections.abc import Iterator
 from typing import Any
+
+import pytest
 
 from sessiond.tracking.journals import Journals
 from sessiond.tracking.tracker import Tracker
@@ -36,3 +42,11 @@ class Trackers:
         """Stop all that were started."""
         for tracker in self._started:
             tracker.stop(10.0)
+
+
+@pytest.fixture(name="start")
+def start_fixture(database_url: str) -> Iterator[Trackers]:
+    """Start trackers of a house's journals; they are stopped at the end."""
+    trackers = Trackers(database_url)
+    yield trackers
+    trackers.stop()

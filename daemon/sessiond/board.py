@@ -23,7 +23,7 @@ from sessionlib.control.status import (
     RootState,
     WorkspaceState,
 )
-from sessionlib.models.base import utc_now
+from sessionlib.models.base import iso_milliseconds, utc_now
 from sessionlib.sync.places import stored_name
 from sessionlib.sync.queue import SyncQueue
 from sessionlib.sync.queue_stats import QueueStats
@@ -267,17 +267,12 @@ def _workspace(path: Path, last: Compared, names: Callable[[UUID], str | None], 
     return WorkspaceState(
         project=names(report.place.project_id),
         path=stored_name(str(path)),
-        reconciled_at=shown(last.at),
+        reconciled_at=iso_milliseconds(last.at),
         age_s=_rounded(now - last.since),
         sessions=report.total,
         missing=report.missing,
         complete=report.complete,
     )
-
-
-def shown(moment: datetime) -> str:
-    """Return a time as it is shown: ISO 8601 in UTC, with milliseconds."""
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _rounded(seconds: float) -> float:

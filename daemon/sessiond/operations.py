@@ -17,7 +17,6 @@ from sqlalchemy.engine import make_url
 
 from sessiond import reload
 from sessiond.agenda import EVERYTHING
-from sessiond.board import shown
 from sessiond.control.backend import Freshness
 from sessiond.control.exports import Exports
 from sessiond.feed import Feed
@@ -32,7 +31,7 @@ from sessionlib.db.engine import public_name
 from sessionlib.errors import DatabaseUnavailableError
 from sessionlib.journal.adapters import ADAPTERS
 from sessionlib.journal.spool import Spool
-from sessionlib.models.base import utc_now
+from sessionlib.models.base import iso_milliseconds, utc_now
 from sessionlib.sync import candidates
 from sessionlib.sync.places import stored_name
 
@@ -67,7 +66,7 @@ class Operations:
         self._exports = Exports(self._spool, ADAPTERS)
         self._logs = logs
         self._ask_reload = ask_reload
-        self._started_at = shown(utc_now())
+        self._started_at = iso_milliseconds(utc_now())
         self._parts: Parts | None = None
         self._waiting_since = time.monotonic()
         self._waiting_for: str | None = "it is being opened"
@@ -243,7 +242,7 @@ class Operations:
             board.database_state(database.name, is_postgres=database.is_postgres),
             board.queue_state(),
             reasons=health.reasons,
-            as_of=None if health.as_of is None else shown(health.as_of),
+            as_of=None if health.as_of is None else iso_milliseconds(health.as_of),
             age_s=None if health.age is None else round(health.age, 3),
             oldest_unsynced_s=None if health.oldest is None else round(health.oldest, 3),
             overflows=parts.watcher.overflows,
@@ -279,7 +278,7 @@ class Operations:
             host_id=str(self._settings.host_id()),
             started_at=self._started_at,
             state=self.state,
-            at=shown(utc_now()),
+            at=iso_milliseconds(utc_now()),
             stale=bool(reasons),
             reasons=reasons,
             subscribers=self.feed.listeners,

@@ -12,7 +12,7 @@ from pathlib import Path
 from uuid import UUID
 
 from sessiond.agenda import EVERYTHING
-from sessiond.board import Board, Limits, shown
+from sessiond.board import Board, Limits
 from sessiond.canary import Canary
 from sessiond.changes import Changes
 from sessiond.channel import Channel
@@ -195,20 +195,7 @@ class Parts:
 
     def tracking(self) -> TrackingState | None:
         """Return how reading the agents' journals gets on; None when none are read."""
-        if self.tracker is None:
-            return None
-        stands = self.tracker.status()
-        heard = stands.last_delivery_at
-        return TrackingState(
-            spooled=stands.spooled,
-            dropped=stands.dropped,
-            stored=stands.stored,
-            buried=stands.buried,
-            lines=stands.lines,
-            unlinked=stands.unlinked,
-            last_delivery_at=None if heard is None else shown(heard),
-            error=stands.error,
-        )
+        return None if self.tracker is None else self.tracker.status()
 
     def change(self, config: Config) -> None:
         """Work with other settings; watch the roots that are new, and no longer those that went."""

@@ -11,7 +11,6 @@ from typing import Any
 
 from tenacity import RetryCallState
 
-from sessiond.board import shown
 from sessiond.control.server import ControlServer
 from sessiond.logs import LogOptions, Logs, event
 from sessiond.notify import Notifier
@@ -27,7 +26,7 @@ from sessionlib import config as configuration
 from sessionlib.config import Config
 from sessionlib.control.status import ConfigState
 from sessionlib.errors import DatabaseError, SessionlibError, StoppingError, told
-from sessionlib.models.base import utc_now
+from sessionlib.models.base import iso_milliseconds, utc_now
 from sessionlib.runtime import Runtime
 from sessionlib.sync.retry import RetryPolicy
 
@@ -189,7 +188,9 @@ class Service:
         self._read_ahead.close()
         reasons = (*last.reasons, *([f"{left} folders were left to the next start"] if left else ()))
         self._status_file.write(
-            replace(last, state="stopped", at=shown(utc_now()), stale=bool(reasons), reasons=reasons)
+            replace(
+                last, state="stopped", at=iso_milliseconds(utc_now()), stale=bool(reasons), reasons=reasons
+            )
         )
         event(
             _LOG,
@@ -288,7 +289,7 @@ class Service:
             if is_ready:
                 self._notifier.ready()
         self._operations.config = ConfigState(
-            source=self._config.source, reloaded_at=shown(utc_now()), needs_restart=tuple(waiting)
+            source=self._config.source, reloaded_at=iso_milliseconds(utc_now()), needs_restart=tuple(waiting)
         )
         event(
             _LOG,
@@ -302,7 +303,7 @@ class Service:
 
     def _reject(self, error: SessionlibError) -> None:
         self._operations.config = replace(
-            self._operations.config, reloaded_at=shown(utc_now()), reload_error=error.message
+            self._operations.config, reloaded_at=iso_milliseconds(utc_now()), reload_error=error.message
         )
         event(
             _LOG,

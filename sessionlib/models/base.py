@@ -44,6 +44,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)  # noqa: TID251 - the one place that reads the wall clock
 
 
+def iso_milliseconds(moment: datetime) -> str:
+    """Return a time in UTC as documents and answers carry it: ISO 8601, milliseconds, ``Z``."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def _to_utc(moment: datetime) -> datetime:
     try:
         return moment.astimezone(UTC)

@@ -15,7 +15,7 @@ from sessionlib.errors import (
     StateRefusedError,
     StateWriteError,
 )
-from sessionlib.models.base import utc_now
+from sessionlib.models.base import iso_milliseconds, utc_now
 from sessionlib.state.content import SessionContent
 from sessionlib.state.draft import Draft
 from sessionlib.state.files import Inputs, look
@@ -162,7 +162,7 @@ class SessionStore:
 
 def timestamp() -> str:
     """Return the present moment as documents carry it: UTC, milliseconds, ``Z``."""
-    return utc_now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return iso_milliseconds(utc_now())
 
 
 def merged(draft: Draft, mine: dict[str, Any], loaded: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """The tracker while it counts anew what was stored: it stops, it listens, and it reads what it can read."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -17,7 +17,7 @@ from sessionlib.sync.ingest.ingester import Ingester
 from tests.conftest import Wait
 from tests.desks import ONE, Desk, hour
 from tests.talks import total
-from tests.trackers import Trackers
+from tests.trackers import Trackers, start_fixture  # noqa: F401 - a fixture
 
 RECORDS = 23
 SLICES = 5
@@ -38,14 +38,6 @@ def desk(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     made.house.open()
     talk.says(1)
     return made
-
-
-@pytest.fixture
-def start(database_url: str) -> Iterator[Trackers]:
-    """Start a tracker of a house's journals; stopped at the end."""
-    trackers = Trackers(database_url)
-    yield trackers
-    trackers.stop()
 
 
 def before_each_slice(monkeypatch: pytest.MonkeyPatch, do: Callable[[int], None]) -> list[int]:

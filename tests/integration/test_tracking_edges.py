@@ -28,21 +28,13 @@ from tests.ingesting import House
 from tests.mirrors import HOST, Clock, World
 from tests.shops import TWO, Shop
 from tests.talks import Talk, stamp, total
-from tests.trackers import Trackers
+from tests.trackers import Trackers, start_fixture  # noqa: F401 - a fixture
 
 
 @pytest.fixture
 def shop(database: Database, tmp_path: Path) -> Shop:
     """An empty shop, on each database."""
     return Shop(database, tmp_path)
-
-
-@pytest.fixture
-def start(database_url: str) -> Iterator[Trackers]:
-    """Start a tracker of a shop's journals; stopped at the end."""
-    trackers = Trackers(database_url)
-    yield trackers
-    trackers.stop()
 
 
 def tokens(house: House) -> int:

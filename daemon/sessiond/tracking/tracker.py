@@ -16,13 +16,13 @@ from sessiond.tracking.bells import Bells, Covered
 from sessiond.tracking.journals import Journals
 from sessiond.tracking.patience import Patience
 from sessiond.tracking.settling import Settling
-from sessiond.tracking.status import TrackingStatus
 from sessionlib.config import Config
+from sessionlib.control.status import TrackingState
 from sessionlib.db import execution
 from sessionlib.db.engine import Database
 from sessionlib.errors import DatabaseError
 from sessionlib.journal.adapter import Adapter, JournalFile
-from sessionlib.models.base import utc_now
+from sessionlib.models.base import iso_milliseconds, utc_now
 from sessionlib.sync.ingest import upkeep
 from sessionlib.sync.ingest.deliveries import FEW, MOST
 from sessionlib.sync.ingest.prices import pricer, version_of
@@ -135,17 +135,18 @@ class Tracker:
         """Tell how it gets on; what waits for the database is not held."""
         return Progress("tracker", self._thread.is_alive(), self._since, self._holding, self._doing)
 
-    def status(self) -> TrackingStatus:
-        """Return how it stands; lists the spool."""
+    def status(self) -> TrackingState:
+        """Return how it stands; lists the spool, but not what was put aside."""
         spooled = self._spool.waiting()[0] if self._spool is not None else 0
-        return TrackingStatus(
+        heard = self._last_delivery
+        return TrackingState(
             spooled=spooled,
             dropped=self._spool.dropped() if self._spool is not None else 0,
             stored=self._stored,
             buried=self._buried,
             lines=self._lines,
             unlinked=self._unlinked,
-            last_delivery_at=self._last_delivery,
+            last_delivery_at=None if heard is None else iso_milliseconds(heard),
             error=self._error,
         )
 

@@ -88,8 +88,8 @@ def test_create_refuses_an_existing_session(session: Path) -> None:
     assert saves == []
 
 
-def test_create_syncs_the_folders_above_new_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A power cut takes no new folder: each one's name is on the disk before the session is acknowledged."""
+def synced_from_now_on(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the inodes of what is synced, as it is."""
     synced = []
     real = os.fsync
 
@@ -98,6 +98,12 @@ def test_create_syncs_the_folders_above_new_ones(tmp_path: Path, monkeypatch: py
         real(fd)
 
     monkeypatch.setattr(os, "fsync", noting)
+    return synced
+
+
+def test_create_syncs_the_folders_above_new_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut takes no new folder: each one's name is on the disk before the session is acknowledged."""
+    synced = synced_from_now_on(monkeypatch)
     StateManager(tmp_path / "agents/sessions/s").create("t")
     above = [tmp_path / name for name in ("agents/sessions", "agents", "")]
     assert synced[:3] == [folder.stat().st_ino for folder in above]
@@ -116,14 +122,7 @@ def test_create_syncs_a_folder_that_somebody_else_has_made(
         broken.setattr(os, "fsync", fail)
         with pytest.raises(StateWriteError):
             StateManager(folder).create("t")
-    synced = []
-    real = os.fsync
-
-    def noting(fd: int) -> None:
-        synced.append(os.fstat(fd).st_ino)
-        real(fd)
-
-    monkeypatch.setattr(os, "fsync", noting)
+    synced = synced_from_now_on(monkeypatch)
     StateManager(folder).create("t")
     assert synced[0] == folder.parent.stat().st_ino
 
