@@ -85,7 +85,7 @@ class _Read(NamedTuple):
 
     table: Table
     fixed: tuple[Any, ...]
-    among: Sequence[Any]
+    among: Sequence[str]
     expected: Sequence[Row]
     owner: Callable[[Row], UUID]
 
@@ -94,7 +94,7 @@ def _sessions(batch: Batch) -> Iterator[_Read]:
     if not batch.sessions:
         return
     fixed = (batch.sessions[0].project_id,)
-    ids = [row.session_id for row in batch.sessions]
+    ids = [str(row.session_id) for row in batch.sessions]
     for table, field in ((tables.sessions, "sessions"), *_PARTS):
         yield _Read(table, fixed, ids, getattr(batch, field), _owner)
 
@@ -127,12 +127,17 @@ def _by(owners: Mapping[str, UUID], place: int) -> Callable[[Row], UUID]:
 def _asked(connection: Connection, read: _Read) -> Any:
     cursor = connection.connection.cursor()
     if connection.dialect.name == "postgresql":
-        cursor.execute(_sql(read.table, len(read.fixed), postgres=True), (*read.fixed, list(read.among)))
+        some: Any = bulk.array_text(read.among) if _by_id(read.table, len(read.fixed)) else list(read.among)
+        cursor.execute(_sql(read.table, len(read.fixed), postgres=True), (*read.fixed, some))
     else:
         fixed = map(encoding.sqlite_value, read.fixed)
         some = orjson.dumps(list(read.among)).decode()
         cursor.execute(_sql(read.table, len(read.fixed), postgres=False), (*fixed, some))
     return cursor
+
+
+def _by_id(table: Table, width: int) -> bool:
+    return isinstance(table.primary_key.columns[width].type, Guid)
 
 
 @cache
@@ -143,7 +148,7 @@ def _sql(table: Table, width: int, *, postgres: bool) -> str:
         f"{column.name}::text" if postgres and isinstance(column.type, JSON | Guid) else column.name
         for column in columns_of(table)
     ]
-    kind = "uuid" if keys[width] == "session_id" else "text"
+    kind = "uuid" if _by_id(table, width) else "text"
     among = f"= ANY(%s::{kind}[])" if postgres else "IN (SELECT value FROM json_each(?))"
     fixed = " AND ".join(f"{name} = {'%s' if postgres else '?'}" for name in keys[:width])
     return f"SELECT {', '.join(names)} FROM {table.name} WHERE {fixed} AND {keys[width]} {among}"

@@ -1,35 +1,33 @@
 """Compare everything without a lock, on a second core where there is one; a rebuild mends as it goes.
 
-The second process is ``python -P -m sessionlib.sync.checking``. On its standard input come the database and
-then one portion after the other, pickled; it answers each on its standard output with what it found, pickled,
-or with None where that failed. It ends with its input.
+The second process runs this module. On its standard input come the database and then one portion after the
+other, pickled; it answers each on its standard output with what it found, pickled, or with None where that
+failed. It ends with its input.
 """
 
 import contextlib
 import os
 import pickle
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from threading import Lock, Thread
 from typing import NamedTuple
 
 from sessionlib.db.engine import Database
-from sessionlib.errors import DamagedValueError, DatabaseError, RowRejectedError
+from sessionlib.errors import DamagedValueError, RowRejectedError
 from sessionlib.models.base import utc_now
 from sessionlib.sync import anew, piping
 from sessionlib.sync.anew import Portion, Readings
 from sessionlib.sync.mirror import Mirror
 from sessionlib.sync.places import Place, stored_name
 from sessionlib.sync.renewing import Renewed
+from sessionlib.sync.second import SecondProcess
 from sessionlib.sync.surveying import Survey
 
 _WORTH_STARTING = 1_500
 """Sessions from which on a second process, which takes half a second to start, is worth it."""
-_LAST_WORD = 2.0
-"""Seconds to wait for its end before it is killed."""
 
 
 class Suspect(NamedTuple):
@@ -43,16 +41,16 @@ class Found(NamedTuple):
     """What was found of one portion.
 
     Attributes:
-        suspects: The sessions that seem to differ.
+        suspects: The sessions that seem to differ; none where they were renewed.
         torn: Those whose file looks like half of a write.
         unreadable: (path, reason) of files that cannot be read or used.
-        early: How suspects were read, for who renews them; not of all where they are large.
+        renewed: What was written of those that seemed to differ.
     """
 
     suspects: list[str]
     torn: list[str]
     unreadable: list[tuple[str, str]]
-    early: Readings
+    renewed: Renewed
 
 
 @dataclass(slots=True)
@@ -72,32 +70,43 @@ class Checked:
     renewed: Renewed = field(default_factory=Renewed)
 
 
-def check(database: Database, portion: Portion, *, keep: bool = False) -> Found:
-    """Compare some sessions without a lock.
+def check(database: Database, portion: Portion, mirror: Mirror | None = None) -> Found:
+    """Compare some sessions without a lock; renew those that seem to differ.
 
     Args:
         database: With the current schema.
         portion: Which.
-        keep: Whether to return how those were read that seem to differ.
+        mirror: Renews; without one nothing is written.
 
     Raises:
         DatabaseError: The database does not answer.
     """
-    found = Found([], [], [], {})
+    torn: list[str] = []
+    suspects: list[str] = []
+    unreadable: list[tuple[str, str]] = []
+    early: Readings = {}
     left = portion
     while left.slugs:
         readings = anew.read(left)
         part = left._replace(slugs=tuple(readings))
         left = left._replace(slugs=left.slugs[len(readings) :])
-        found.unreadable.extend(unread(part, readings))
-        torn = anew.torn(readings)
-        suspects = _differing(database, part, readings, found.unreadable).difference(torn)
+        unreadable += unread(part, readings)
+        half_written = anew.torn(readings)
+        differing = _differing(database, part, readings, unreadable).difference(half_written)
         # Those of the first look alone: of large files more would only take memory.
-        if keep and (not found.early or not left.slugs):
-            found.early.update((slug, readings[slug]) for slug in part.slugs if slug in suspects)
-        found.torn.extend(torn)
-        found.suspects.extend(sorted(suspects))
-    return found
+        if mirror is not None and (not early or not left.slugs):
+            early.update((slug, readings[slug]) for slug in part.slugs if slug in differing)
+        torn += half_written
+        suspects += sorted(differing)
+    if mirror is None:
+        return Found(suspects, torn, unreadable, Renewed())
+    return Found([], torn, unreadable, _renewed(mirror, portion, suspects, early))
+
+
+def _renewed(mirror: Mirror, portion: Portion, slugs: Sequence[str], early: Readings) -> Renewed:
+    soon = portion._replace(slugs=tuple(early))
+    late = portion._replace(slugs=tuple(slug for slug in slugs if slug not in early))
+    return mirror.renew(soon, early=early) + mirror.renew(late)
 
 
 def _differing(
@@ -139,6 +148,7 @@ def checked(
     survey: Survey,
     progress: Callable[[int, int], None],
     mirror: Mirror | None = None,
+    second: SecondProcess | None = None,
 ) -> Checked:
     """Compare all sessions of a survey; blocks.
 
@@ -147,25 +157,28 @@ def checked(
         survey: Which.
         progress: Told, by this thread, how many sessions of how many are done.
         mirror: Renews what seems to differ; without one nothing is written.
+        second: Compares along if there are many; one is started then without.
 
     Raises:
         DatabaseError: The database does not answer.
     """
-    work = _Work(survey, progress, mirror)
-    is_large = survey.total >= _WORTH_STARTING and _has_two_cores()
-    helper = _Helper(database, work) if is_large else None
-    try:
-        for portion in work.portions():
-            work.add(portion, check(database, portion, keep=work.mends))
-            work.tell()
-    except BaseException:
-        work.stop()
-        raise
-    finally:
-        if helper is not None:
+    work = _Work(survey, progress)
+    is_large = survey.total >= _WORTH_STARTING
+    with second or SecondProcess(wanted=is_large) as other:
+        if not is_large:
+            other.end()
+        helper = _Helper(other, database, work, mends=mirror is not None)
+        try:
+            for portion in work.portions():
+                work.add(portion, check(database, portion, mirror))
+                work.tell()
+        except BaseException:
+            work.stop()
+            raise
+        finally:
             helper.end()
     for portion in work.given_back():
-        work.add(portion, check(database, portion, keep=work.mends))
+        work.add(portion, check(database, portion, mirror))
     work.tell()
     # In one order, whoever compared them.
     work.result.suspects.sort(key=lambda suspect: (suspect.places[0].path, suspect.slug))
@@ -173,20 +186,14 @@ def checked(
 
 
 class _Work:
-    """The portions that are left, and what was found; shared by two threads.
+    """The portions that are left, and what was found; shared by two threads."""
 
-    Attributes:
-        mends: Whether what seems to differ is renewed at once.
-    """
-
-    def __init__(self, survey: Survey, progress: Callable[[int, int], None], mirror: Mirror | None) -> None:
+    def __init__(self, survey: Survey, progress: Callable[[int, int], None]) -> None:
         self._total = survey.total
         self._progress = progress
-        self._mirror = mirror
         self._left = survey.portions()
         self._lock = Lock()
         self._back: list[Portion] = []
-        self.mends = mirror is not None
         self.result = Checked()
 
     def portions(self) -> Iterator[Portion]:
@@ -199,19 +206,12 @@ class _Work:
             yield portion
 
     def add(self, portion: Portion, found: Found) -> None:
-        """Note what was found of a portion; renew what seems to differ, if that is wanted.
-
-        Raises:
-            DatabaseError: What differs cannot be written.
-        """
-        renewed, suspects = Renewed(), [*found.suspects, *found.torn]
-        if self._mirror is not None:
-            renewed, suspects = _renewed(self._mirror, portion, found), found.torn
+        """Note what was found of a portion."""
         with self._lock:
             self.result.sessions += len(portion.slugs)
-            self.result.suspects += [Suspect(portion.places, slug) for slug in suspects]
+            self.result.suspects += [Suspect(portion.places, slug) for slug in found.suspects + found.torn]
             self.result.unreadable += found.unreadable
-            self.result.renewed += renewed
+            self.result.renewed += found.renewed
 
     def stop(self) -> None:
         """Give out no more."""
@@ -232,51 +232,32 @@ class _Work:
         self._progress(self.result.sessions, self._total)
 
 
-def _renewed(mirror: Mirror, portion: Portion, found: Found) -> Renewed:
-    early = portion._replace(slugs=tuple(found.early))
-    late = portion._replace(slugs=tuple(slug for slug in found.suspects if slug not in found.early))
-    return mirror.renew(early, early=found.early) + mirror.renew(late)
-
-
 class _Helper:
-    """A second process that compares along, and the thread that hands it its work."""
+    """The thread that hands the second process its work, if there is one."""
 
-    def __init__(self, database: Database, work: _Work) -> None:
+    def __init__(self, second: SecondProcess, database: Database, work: _Work, *, mends: bool) -> None:
         self._work = work
-        self._task = database.url.render_as_string(hide_password=False), database.pgbouncer, work.mends
-        self._process: subprocess.Popen[bytes] | None = None
+        self._task = database.url.render_as_string(hide_password=False), database.pgbouncer, mends
+        self._pipes = second.pipes()
         self._thread = Thread(target=self._follow, name="checking", daemon=True)
-        # No second process, or no thread, for this user: then this one does it all.
-        with contextlib.suppress(OSError, RuntimeError):
-            # A session of its own: what a terminal sends is not for it. -P: not what lies in this folder.
-            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
-                [sys.executable, "-P", "-m", __name__],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-            self._thread.start()
+        if self._pipes is not None:
+            # No more threads for this user: then the process sees that nobody will ask it, and ends.
+            try:
+                self._thread.start()
+            except RuntimeError:
+                for descriptor in self._pipes:
+                    os.close(descriptor)
 
     def end(self) -> None:
-        """Let it finish what it has begun, and end it."""
+        """Wait for what it has begun."""
         if self._thread.ident is not None:
             self._thread.join()
-        if self._process is None:
-            return
-        try:
-            self._process.wait(_LAST_WORD)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
 
     def _follow(self) -> None:
-        process = self._process
-        if process is None or process.stdin is None or process.stdout is None:
+        if self._pipes is None:
             return
-        with process.stdin, process.stdout:
-            requests = Connection(os.dup(process.stdin.fileno()), readable=False)
-            answers = Connection(os.dup(process.stdout.fileno()), writable=False)
+        requests = Connection(self._pipes[0], readable=False)
+        answers = Connection(self._pipes[1], writable=False)
         with requests, answers, contextlib.suppress(EOFError, OSError):
             requests.send_bytes(pickle.dumps(self._task))
             answers.recv_bytes()
@@ -292,22 +273,16 @@ class _Helper:
                 if answer is not None:
                     self._work.add(portion, Found(*answer))
                     is_done = True
-            except DatabaseError:
-                continue  # the first process meets it where it is told
             finally:
                 if not is_done:
                     self._work.give_back(portion)
 
 
-def _has_two_cores() -> bool:
-    mine = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-    return len(mine) > 1
-
-
 def serve(requests: Connection, answers: Connection) -> None:
     """Be the second process: compare what is asked for until the other side closes."""
-    url, pgbouncer, keep = pickle.loads(requests.recv_bytes())  # noqa: S301 - from who started us
+    url, pgbouncer, mends = pickle.loads(requests.recv_bytes())  # noqa: S301 - from who started us
     database = Database(url, pool_size=1, pgbouncer=pgbouncer)
+    mirror = Mirror(database) if mends else None
     # Ready: until then no portion waits here.
     answers.send_bytes(b"")
     try:
@@ -316,7 +291,7 @@ def serve(requests: Connection, answers: Connection) -> None:
             found: tuple[object, ...] | None
             try:
                 # Plain: the class is another one here, where this module is the program.
-                found = tuple(check(database, portion, keep=keep))
+                found = tuple(check(database, portion, mirror))
             except Exception:  # noqa: BLE001 - who asked does it itself, and meets the error where it is told
                 found = None
             answers.send_bytes(pickle.dumps(found, pickle.HIGHEST_PROTOCOL))

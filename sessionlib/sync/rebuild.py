@@ -18,6 +18,7 @@ from sessionlib.sync.mirror import Mirror
 from sessionlib.sync.places import Place, stored_name
 from sessionlib.sync.reconcile import Reconciler, Report
 from sessionlib.sync.renewing import Renewed
+from sessionlib.sync.second import SecondProcess
 from sessionlib.sync.surveying import Survey, by_project
 from sessionlib.sync.ticket import Ticket
 
@@ -72,12 +73,15 @@ class Rebuilder:
         self._reconciler = Reconciler(database, mirror, lambda _: Ticket(0))
         self._accept_missing = accept_missing
 
-    def run(self, found: Survey, progress: Callable[[int, int], None]) -> Rebuilt:
+    def run(
+        self, found: Survey, progress: Callable[[int, int], None], second: SecondProcess | None = None
+    ) -> Rebuilt:
         """Rebuild; blocks for a millisecond a session, and five seconds where sessions are gone.
 
         Args:
             found: What there is; sessions that are gone are looked for where it is whole.
             progress: Told how many sessions of how many are done.
+            second: Works along if there are many.
 
         Raises:
             DatabaseError: The database does not answer.
@@ -86,7 +90,7 @@ class Rebuilder:
         result = Rebuilt(problems=list(found.problems))
         rows, sessions = mended(self._database, found, observed=True)
         gone = self._look(result, found.whole)
-        done = checked(self._database, found, progress, self._mirror)
+        done = checked(self._database, found, progress, self._mirror, second)
         result.sessions = done.sessions
         renewed = done.renewed + self._renew_torn(done.suspects)
         result.written, result.rows = sessions + renewed.sessions, rows + renewed.rows

@@ -25,6 +25,7 @@ from sessionlib.sync.checking import Suspect, checked, unread
 from sessionlib.sync.damages import Damaged, damaged_in
 from sessionlib.sync.mapping import time_of
 from sessionlib.sync.places import Place, real_name, stored_name
+from sessionlib.sync.second import SecondProcess
 from sessionlib.sync.surveying import Survey, by_project, stored_in
 
 _LOCKED = 16
@@ -106,17 +107,18 @@ class Verifier:
         self._limit = limit
         self._broken: dict[str, str] = {}
 
-    def run(self, survey: Survey, progress: Progress) -> Verified:
+    def run(self, survey: Survey, progress: Progress, second: SecondProcess | None = None) -> Verified:
         """Compare everything; blocks for about half a millisecond a session, and a few seconds for drift.
 
         Args:
             survey: What there is.
             progress: Told how far the first pass is.
+            second: Compares along if there are many sessions.
 
         Raises:
             DatabaseError: The database does not answer.
         """
-        first = checked(self._database, survey, progress)
+        first = checked(self._database, survey, progress, second=second)
         damages: dict[Path, list[Damaged]] = {}
         for value in damaged_in(self._database, survey):
             damages.setdefault(value.path, []).append(value)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sessionlib.db.engine import Database
-from sessionlib.sync import checking
+from sessionlib.sync import checking, second
 from tests import builders, mirrors, verifying, writes
 from tests.mirrors import World
 from tests.verifying import drifts, one_fixture, places, verified  # noqa: F401 - a fixture
@@ -152,7 +152,7 @@ def test_a_second_process_that_dies_is_made_good_for(many: World, monkeypatch: p
         time.sleep(0 if asked else 0.2)
         return check(*args, **more)
 
-    monkeypatch.setattr(checking.subprocess, "Popen", noted)
+    monkeypatch.setattr(second.subprocess, "Popen", noted)
     monkeypatch.setattr(checking._Work, "portions", fatal)
     monkeypatch.setattr(checking, "check", slow)
     assert (verified(many).sessions, len(asked)) == (40, 1)

@@ -14,6 +14,7 @@ from sessionlib.cli.verbs import sync
 if TYPE_CHECKING:
     from sessionlib.runtime import Runtime
     from sessionlib.sync.rebuild import Rebuilt
+    from sessionlib.sync.second import SecondProcess
 
 _EXAMPLES = """\
 examples:
@@ -48,13 +49,21 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def run(context: Context) -> Answer:
     """Rebuild, and tell what came of it."""
+    from sessionlib.sync.second import SecondProcess, may_be_many
+
+    began = time.monotonic()
+    wanted = not context.options.paths and may_be_many(context.config.database_url)
+    with SecondProcess(wanted=wanted) as second:
+        return _rebuilt(context, second, began)
+
+
+def _rebuilt(context: Context, second: "SecondProcess", began: float) -> Answer:
     from sessionlib.cli import progress, syncing
     from sessionlib.runtime import Runtime
     from sessionlib.sync.rebuild import Rebuilder
     from sessionlib.sync.surveying import survey
 
     options = context.options
-    began = time.monotonic()
     runtime = Runtime.open(context.config, start=False)
     try:
         found = syncing.find(runtime, options.paths, verb="rebuild")
@@ -62,7 +71,7 @@ def run(context: Context) -> Answer:
         there = survey(runtime.database, runtime.registrar.places(), runtime.finder, paths=paths)
         rebuilder = Rebuilder(runtime.database, runtime.mirror, accept_missing=options.accept_missing)
         with progress.shown("rebuilding", as_json=options.json) as watcher:
-            result = rebuilder.run(there, watcher)
+            result = rebuilder.run(there, watcher, second)
         result.problems += [(problem, "not searched") for problem in found.problems]
         return _answer(context, runtime, result, time.monotonic() - began)
     finally:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from sessionlib.db.engine import Database
+    from sessionlib.sync.second import SecondProcess
     from sessionlib.sync.verify import Verified
 
 _EXAMPLES = """\
@@ -56,12 +57,14 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def run(context: Context) -> Answer:
     """Compare, and tell what differs."""
+    from sessionlib.sync.second import SecondProcess, may_be_many
+
     began = time.monotonic()
-    is_live = _has_daemon(context)
-    with context.current_database() as database:
+    wanted = not context.options.paths and may_be_many(context.config.database_url)
+    with SecondProcess(wanted=wanted) as second, context.current_database() as database:
         with database.read() as connection:
             leftovers = [] if context.options.paths else list(_leftovers(connection, context))
-        result = _verified(context, database, is_live=is_live, is_empty=not leftovers)
+        result = _verified(context, database, second, is_empty=not leftovers)
         with database.read() as connection:
             freshness = context.freshness(connection)
     blocks: list[Block] = [
@@ -98,7 +101,9 @@ def _has_daemon(context: Context) -> bool:
         return True
 
 
-def _verified(context: Context, database: "Database", *, is_live: bool, is_empty: bool) -> "Verified":
+def _verified(
+    context: Context, database: "Database", second: "SecondProcess", *, is_empty: bool
+) -> "Verified":
     from sessionlib.cli.progress import shown
     from sessionlib.errors import UsageError
     from sessionlib.state.scan import FinderOptions
@@ -108,6 +113,7 @@ def _verified(context: Context, database: "Database", *, is_live: bool, is_empty
 
     options, watch = context.options, context.config.watch
     registrar = Registrar(database, Host(context.config.host_id(), context.config.host_name()))
+    is_live = _has_daemon(context)
     with shown("verifying", as_json=options.json) as watcher:
         known = registrar.places()
         found = survey(
@@ -124,7 +130,7 @@ def _verified(context: Context, database: "Database", *, is_live: bool, is_empty
                 hint="name a folder: sessionctl sync PATH; sessionctl quality judges what is stored",
             )
         verifier = Verifier(database, registrar.places, is_live=is_live, limit=options.limit)
-        return verifier.run(found, watcher)
+        return verifier.run(found, watcher, second)
 
 
 def _summary(result: "Verified", seconds: float) -> str:

@@ -1,0 +1,93 @@
+"""The second process: started early, and given up where there is nothing for it to do."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sessionlib.sync import second
+from sessionlib.sync.second import SecondProcess, may_be_many
+
+HEAVY = ("sqlalchemy", "pydantic", "orjson", "psycopg")
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list["subprocess.Popen[bytes]"]:
+    """The processes that were started, on a machine with two cores."""
+    found: list[subprocess.Popen[bytes]] = []
+    popen = subprocess.Popen
+
+    def noted(*args: object, **more: object) -> "subprocess.Popen[bytes]":
+        found.append(popen(*args, **more))  # type: ignore[call-overload]
+        return found[-1]
+
+    monkeypatch.setattr(second.subprocess, "Popen", noted)
+    monkeypatch.setattr(second, "_has_two_cores", lambda: True)
+    return found
+
+
+def test_one_that_was_not_used_ends_at_once(started: list["subprocess.Popen[bytes]"]) -> None:
+    """It is killed in the middle of its imports, and waited for; ending twice does no harm."""
+    with SecondProcess() as process:
+        assert started[0].poll() is None
+        process.end()
+        assert started[0].returncode is not None
+        assert process.pipes() is None
+    assert len(started) == 1
+
+
+def test_one_that_was_used_ends_with_its_requests(started: list["subprocess.Popen[bytes]"]) -> None:
+    """It sees that nobody will ask any more, and ends by itself."""
+    with SecondProcess() as process:
+        pipes = process.pipes()
+        assert pipes is not None
+        assert process.pipes() is None
+        os.close(pipes[0])
+        started[0].wait(10)
+        os.close(pipes[1])
+    assert started[0].returncode == 0
+
+
+def test_none_is_started_where_it_is_of_no_use(
+    started: list["subprocess.Popen[bytes]"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not on one core, nor where nobody wants it."""
+    with SecondProcess(wanted=False) as process:
+        assert process.pipes() is None
+    monkeypatch.setattr(second, "_has_two_cores", lambda: False)
+    with SecondProcess() as process:
+        assert process.pipes() is None
+    assert started == []
+
+
+def test_a_refused_one_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user who may have no more processes still gets an answer."""
+
+    def refused(*_args: object, **_more: object) -> None:
+        raise BlockingIOError
+
+    monkeypatch.setattr(second.subprocess, "Popen", refused)
+    with SecondProcess() as process:
+        assert process.pipes() is None
+
+
+def test_small_files_are_told_from_what_may_be_large(tmp_path: Path) -> None:
+    """A SQLite file of some thousand sessions is large; of a server nothing is known before it is asked."""
+    path = tmp_path / "mirror.db"
+    url = f"sqlite:///{path}"
+    assert not may_be_many(url)
+    path.touch()
+    assert not may_be_many(url)
+    os.truncate(path, 64 << 20)
+    assert may_be_many(url)
+    assert may_be_many("postgresql://somewhere/mirror")
+    assert not may_be_many("sqlite:///a\0b")
+
+
+def test_it_is_started_before_anything_heavy_is_imported() -> None:
+    """Its start is of no use if it waits for the very imports that the process itself has to do."""
+    script = f"import sys, sessionlib.sync.second; print([name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
