@@ -157,15 +157,17 @@ def checked(
         survey: Which.
         progress: Told, by this thread, how many sessions of how many are done.
         mirror: Renews what seems to differ; without one nothing is written.
-        second: Compares along if there are many; one is started then without.
+        second: Compares along if there are many, and is ended if there are not; started by now or not.
 
     Raises:
         DatabaseError: The database does not answer.
     """
     work = _Work(survey, progress)
     is_large = survey.total >= _WORTH_STARTING
-    with second or SecondProcess(wanted=is_large) as other:
-        if not is_large:
+    with second or SecondProcess() as other:
+        if is_large:
+            other.start()
+        else:
             other.end()
         helper = _Helper(other, database, work, mends=mirror is not None)
         try:

@@ -34,19 +34,19 @@ def may_be_many(database_url: str) -> bool:
 class SecondProcess:
     """``python -P -m sessionlib.sync.checking``, with a pipe to it and one back; or nothing.
 
-    There is none on one core, where it is not wanted, and where the system refuses one. Given up by leaving
-    it as a context: what was not handed any work by then is killed.
-
-    Args:
-        wanted: Whether it may be of use.
+    There is none before it is started, on one core, and where the system refuses one. Given up by leaving it
+    as a context: what was not handed any work by then is killed.
     """
 
-    def __init__(self, *, wanted: bool = True) -> None:
+    def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._is_used = False
+
+    def start(self) -> None:
+        """Start it, if that has not been done yet."""
         # No second process for this user: then the first one does it all.
         with contextlib.suppress(OSError):
-            if wanted and _has_two_cores():
+            if self._process is None and _has_two_cores():
                 # A session of its own: what a terminal sends is not for it. -P: not what lies in this folder.
                 self._process = subprocess.Popen(
                     [sys.executable, "-P", "-m", "sessionlib.sync.checking"],

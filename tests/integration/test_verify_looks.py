@@ -156,3 +156,30 @@ def test_a_second_process_that_dies_is_made_good_for(many: World, monkeypatch: p
     monkeypatch.setattr(checking._Work, "portions", fatal)
     monkeypatch.setattr(checking, "check", slow)
     assert (verified(many).sessions, len(asked)) == (40, 1)
+
+
+@pytest.mark.parametrize("is_early", [True, False])
+@pytest.mark.parametrize("least", [1, 1_000])
+def test_it_works_where_there_are_many(
+    many: World, monkeypatch: pytest.MonkeyPatch, least: int, is_early: bool
+) -> None:
+    """Started early or not: it is there for many sessions, and ended at once where there are few."""
+    monkeypatch.setattr(checking, "_WORTH_STARTING", least)
+    monkeypatch.setattr(second, "_has_two_cores", lambda: True)
+    started: list[Any] = []
+    popen = subprocess.Popen
+
+    def noted(*args: Any, **more: Any) -> Any:
+        started.append(popen(*args, **more))
+        return started[-1]
+
+    monkeypatch.setattr(second.subprocess, "Popen", noted)
+    with second.SecondProcess() as other:
+        if is_early:
+            other.start()
+        checked = checking.checked(
+            many.database, verifying.surveyed(many), lambda _done, _total: None, second=other
+        )
+        assert len(started) == (is_early or least == 1)
+        assert [process.poll() is None for process in started] == [False] * len(started)
+    assert (checked.sessions, checked.suspects) == (40, [])

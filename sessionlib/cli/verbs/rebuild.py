@@ -52,8 +52,9 @@ def run(context: Context) -> Answer:
     from sessionlib.sync.second import SecondProcess, may_be_many
 
     began = time.monotonic()
-    wanted = not context.options.paths and may_be_many(context.config.database_url)
-    with SecondProcess(wanted=wanted) as second:
+    with SecondProcess() as second:
+        if not context.options.paths and may_be_many(context.config.database_url):
+            second.start()
         return _rebuilt(context, second, began)
 
 

@@ -60,8 +60,14 @@ def run(context: Context) -> Answer:
     from sessionlib.sync.second import SecondProcess, may_be_many
 
     began = time.monotonic()
-    wanted = not context.options.paths and may_be_many(context.config.database_url)
-    with SecondProcess(wanted=wanted) as second, context.current_database() as database:
+    with SecondProcess() as second:
+        if not context.options.paths and may_be_many(context.config.database_url):
+            second.start()
+        return _compared(context, second, began)
+
+
+def _compared(context: Context, second: "SecondProcess", began: float) -> Answer:
+    with context.current_database() as database:
         with database.read() as connection:
             leftovers = [] if context.options.paths else list(_leftovers(connection, context))
         result = _verified(context, database, second, is_empty=not leftovers)

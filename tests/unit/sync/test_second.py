@@ -31,6 +31,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list["subprocess.Popen[bytes]"]:
 def test_one_that_was_not_used_ends_at_once(started: list["subprocess.Popen[bytes]"]) -> None:
     """It is killed in the middle of its imports, and waited for; ending twice does no harm."""
     with SecondProcess() as process:
+        process.start()
+        process.start()
         assert started[0].poll() is None
         process.end()
         assert started[0].returncode is not None
@@ -41,6 +43,7 @@ def test_one_that_was_not_used_ends_at_once(started: list["subprocess.Popen[byte
 def test_one_that_was_used_ends_with_its_requests(started: list["subprocess.Popen[bytes]"]) -> None:
     """It sees that nobody will ask any more, and ends by itself."""
     with SecondProcess() as process:
+        process.start()
         pipes = process.pipes()
         assert pipes is not None
         assert process.pipes() is None
@@ -53,11 +56,12 @@ def test_one_that_was_used_ends_with_its_requests(started: list["subprocess.Pope
 def test_none_is_started_where_it_is_of_no_use(
     started: list["subprocess.Popen[bytes]"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not on one core, nor where nobody wants it."""
-    with SecondProcess(wanted=False) as process:
+    """Not on one core, nor where nobody starts it."""
+    with SecondProcess() as process:
         assert process.pipes() is None
     monkeypatch.setattr(second, "_has_two_cores", lambda: False)
     with SecondProcess() as process:
+        process.start()
         assert process.pipes() is None
     assert started == []
 
@@ -70,6 +74,7 @@ def test_a_refused_one_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(second.subprocess, "Popen", refused)
     with SecondProcess() as process:
+        process.start()
         assert process.pipes() is None
 
 
