@@ -14,8 +14,6 @@ from typing import Self
 
 _LAST_WORD = 2.0
 """Seconds to wait for its end before it is killed."""
-
-
 _LARGE = 32 << 20
 """Bytes of a SQLite file in which there may be some thousand sessions."""
 
