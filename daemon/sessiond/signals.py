@@ -221,11 +221,16 @@ class Signals:
 
 def _write_stacks(descriptor: int) -> None:
     """Write where every thread is; what cannot be written is lost."""
+    # All stacks are walked before anything lets another thread run, as each look at a source file does. A
+    # generator that has yielded since no longer knows who called it: its thread's stack would be one line.
+    # Its underscore notwithstanding, the function is the documented one.
+    current = sys._current_frames().items()  # noqa: SLF001
+    stacks = {ident: list(traceback.walk_stack(frame)) for ident, frame in current}
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     text = [f"stacks of process {os.getpid()}, {stamp}, the latest call last\n"]
-    for ident, frame in sys._current_frames().items():  # noqa: SLF001 - the documented way, underscore and all
+    for ident, stack in stacks.items():
         text.append(f"thread {names.get(ident, ident)}:\n")
-        text += traceback.format_stack(frame)
+        text += traceback.StackSummary.extract(reversed(stack)).format()
     with contextlib.suppress(OSError):
         os.write(descriptor, "".join([*text, "\n"]).encode("utf-8", "replace"))

@@ -223,6 +223,35 @@ def test_stacks_go_to_the_file_named(tmp_path: Path) -> None:
     )
 
 
+YIELDING = """
+import threading
+def numbers():
+    while True:
+        os.stat("/")
+        yield 1
+def walk():
+    for _ in numbers():
+        os.stat("/")
+for _ in range(3):
+    threading.Thread(target=walk, name="walker", daemon=True).start()
+signals.dump_to(Path(sys.argv[1]))
+say("ready")
+signals.stop.wait()
+"""
+
+
+def test_a_stack_is_whole_while_its_thread_runs_on(tmp_path: Path) -> None:
+    """Also that of a thread that was in a generator, and has left it by the time the stack is written."""
+    with running(LISTEN + YIELDING, str(tmp_path / "stacks")) as talking:
+        assert talking.line() == "ready"
+        for _ in range(100):
+            talking.process.send_signal(signal.SIGUSR2)
+            assert talking.line().startswith("dump")
+    stacks = (tmp_path / "stacks").read_text().split("thread walker:\n")[1:]
+    assert len(stacks) == 300
+    assert all(", in walk\n" in stack for stack in stacks)
+
+
 def test_a_stacks_file_does_not_grow_for_ever(tmp_path: Path) -> None:
     """What earlier lives left is dropped at the start once it is more than a MiB."""
     file = tmp_path / "stacks.log"
