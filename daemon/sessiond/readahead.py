@@ -5,18 +5,14 @@ while one worker writes what has been read, another one waits here for what is r
 """
 
 import logging
-import os
 import pickle
-import subprocess
-import sys
 import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from multiprocessing.connection import Connection
 from threading import Lock, Thread
 
 from sessiond.logs import event
-from sessionlib.sync import reading
+from sessionlib.sync import piping, reading
 from sessionlib.sync.places import Place
 from sessionlib.sync.reading import Reading
 
@@ -85,7 +81,7 @@ class ReadAhead:
             if now - self._window > _WINDOW:
                 self._window, self._seen = now, 0
             self._seen += count
-            if self._seen < _WORTH_STARTING or self._failures >= _MOST_FAILURES or not _has_two_cores():
+            if self._seen < _WORTH_STARTING or self._failures >= _MOST_FAILURES or not piping.has_two_cores():
                 return None
             thread = Thread(target=self._follow, name="read-ahead", daemon=True)
             try:
@@ -132,21 +128,8 @@ class _Child:
     """
 
     def __init__(self) -> None:
-        # A session of its own: what a terminal sends to the daemon is not for it. -P: not what lies in the
-        # working folder. No descriptors are inherited, above all not the one that holds the daemon's lock.
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "sessiond.reader"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        if self._process.stdin is None or self._process.stdout is None:
-            raise AssertionError("both pipes were asked for")
-        self._requests = Connection(os.dup(self._process.stdin.fileno()), readable=False)
-        self._answers = Connection(os.dup(self._process.stdout.fileno()), writable=False)
-        self._process.stdin.close()
-        self._process.stdout.close()
+        self._process = piping.start("sessiond.reader")
+        self._requests, self._answers = piping.connections(self._process)
         self._busy = Lock()
 
     @property
@@ -193,8 +176,3 @@ class _Child:
             self._requests.close()
             self._answers.close()
         return code
-
-
-def _has_two_cores() -> bool:
-    mine = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-    return len(mine) > 1

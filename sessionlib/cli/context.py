@@ -3,7 +3,7 @@
 import argparse
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sessionlib.config import Config
     from sessionlib.control import ControlClient
     from sessionlib.db.engine import Database
+    from sessionlib.sync.second import SecondProcess
 
 _LEAST_STALE = 180.0
 _MISSED_LOOKS = 3
@@ -109,6 +110,19 @@ class Context:
         with self.open_database() as database:
             schema.require_current(database)
             yield database
+
+    @contextmanager
+    def second_process(self) -> Iterator["SecondProcess"]:
+        """Give a second process for the sessions of the paths that were named, or for all.
+
+        It is started at once if those are all and there may be many of them: before the imports of this one.
+        """
+        from sessionlib.sync.second import SecondProcess, may_be_many
+
+        with closing(SecondProcess()) as second:
+            if not self.options.paths and may_be_many(self.config.database_url):
+                second.start()
+            yield second
 
     @contextmanager
     def reading(self) -> Iterator["Connection"]:

@@ -6,7 +6,6 @@ failed. It ends with its input.
 """
 
 import contextlib
-import os
 import pickle
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -164,11 +163,11 @@ def checked(
     """
     work = _Work(survey, progress)
     is_large = survey.total >= _WORTH_STARTING
-    with second or SecondProcess() as other:
+    with contextlib.closing(second or SecondProcess()) as other:
         if is_large:
             other.start()
         else:
-            other.end()
+            other.close()
         helper = _Helper(other, database, work, mends=mirror is not None)
         try:
             for portion in work.portions():
@@ -240,15 +239,15 @@ class _Helper:
     def __init__(self, second: SecondProcess, database: Database, work: _Work, *, mends: bool) -> None:
         self._work = work
         self._task = database.url.render_as_string(hide_password=False), database.pgbouncer, mends
-        self._pipes = second.pipes()
+        self._connections = second.connections()
         self._thread = Thread(target=self._follow, name="checking", daemon=True)
-        if self._pipes is not None:
+        if self._connections is not None:
             # No more threads for this user: then the process sees that nobody will ask it, and ends.
             try:
                 self._thread.start()
             except RuntimeError:
-                for descriptor in self._pipes:
-                    os.close(descriptor)
+                for connection in self._connections:
+                    connection.close()
 
     def end(self) -> None:
         """Wait for what it has begun."""
@@ -256,10 +255,9 @@ class _Helper:
             self._thread.join()
 
     def _follow(self) -> None:
-        if self._pipes is None:
+        if self._connections is None:
             return
-        requests = Connection(self._pipes[0], readable=False)
-        answers = Connection(self._pipes[1], writable=False)
+        requests, answers = self._connections
         with requests, answers, contextlib.suppress(EOFError, OSError):
             requests.send_bytes(pickle.dumps(self._task))
             answers.recv_bytes()

@@ -3,13 +3,14 @@
 import subprocess
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sessionlib.db.engine import Database
-from sessionlib.sync import checking, second
+from sessionlib.sync import checking, piping, second
 from tests import builders, mirrors, verifying, writes
 from tests.mirrors import World
 from tests.verifying import drifts, one_fixture, places, verified  # noqa: F401 - a fixture
@@ -152,7 +153,7 @@ def test_a_second_process_that_dies_is_made_good_for(many: World, monkeypatch: p
         time.sleep(0 if asked else 0.2)
         return check(*args, **more)
 
-    monkeypatch.setattr(second.subprocess, "Popen", noted)
+    monkeypatch.setattr(piping.subprocess, "Popen", noted)
     monkeypatch.setattr(checking._Work, "portions", fatal)
     monkeypatch.setattr(checking, "check", slow)
     assert (verified(many).sessions, len(asked)) == (40, 1)
@@ -165,7 +166,7 @@ def test_it_works_where_there_are_many(
 ) -> None:
     """Started early or not: it is there for many sessions, and ended at once where there are few."""
     monkeypatch.setattr(checking, "_WORTH_STARTING", least)
-    monkeypatch.setattr(second, "_has_two_cores", lambda: True)
+    monkeypatch.setattr(piping, "has_two_cores", lambda: True)
     started: list[Any] = []
     popen = subprocess.Popen
 
@@ -173,8 +174,8 @@ def test_it_works_where_there_are_many(
         started.append(popen(*args, **more))
         return started[-1]
 
-    monkeypatch.setattr(second.subprocess, "Popen", noted)
-    with second.SecondProcess() as other:
+    monkeypatch.setattr(piping.subprocess, "Popen", noted)
+    with closing(second.SecondProcess()) as other:
         if is_early:
             other.start()
         checked = checking.checked(

@@ -57,12 +57,8 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def run(context: Context) -> Answer:
     """Compare, and tell what differs."""
-    from sessionlib.sync.second import SecondProcess, may_be_many
-
     began = time.monotonic()
-    with SecondProcess() as second:
-        if not context.options.paths and may_be_many(context.config.database_url):
-            second.start()
+    with context.second_process() as second:
         return _compared(context, second, began)
 
 

@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from sessionlib.sync import second
+from sessionlib.sync import piping
 from sessionlib.sync.second import SecondProcess, may_be_many
 
 HEAVY = ("sqlalchemy", "pydantic", "orjson", "psycopg")
@@ -23,33 +24,33 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list["subprocess.Popen[bytes]"]:
         found.append(popen(*args, **more))  # type: ignore[call-overload]
         return found[-1]
 
-    monkeypatch.setattr(second.subprocess, "Popen", noted)
-    monkeypatch.setattr(second, "_has_two_cores", lambda: True)
+    monkeypatch.setattr(piping.subprocess, "Popen", noted)
+    monkeypatch.setattr(piping, "has_two_cores", lambda: True)
     return found
 
 
 def test_one_that_was_not_used_ends_at_once(started: list["subprocess.Popen[bytes]"]) -> None:
     """It is killed in the middle of its imports, and waited for; ending twice does no harm."""
-    with SecondProcess() as process:
+    with closing(SecondProcess()) as process:
         process.start()
         process.start()
         assert started[0].poll() is None
-        process.end()
+        process.close()
         assert started[0].returncode is not None
-        assert process.pipes() is None
+        assert process.connections() is None
     assert len(started) == 1
 
 
 def test_one_that_was_used_ends_with_its_requests(started: list["subprocess.Popen[bytes]"]) -> None:
     """It sees that nobody will ask any more, and ends by itself."""
-    with SecondProcess() as process:
+    with closing(SecondProcess()) as process:
         process.start()
-        pipes = process.pipes()
-        assert pipes is not None
-        assert process.pipes() is None
-        os.close(pipes[0])
+        both = process.connections()
+        assert both is not None
+        assert process.connections() is None
+        both[0].close()
         started[0].wait(10)
-        os.close(pipes[1])
+        both[1].close()
     assert started[0].returncode == 0
 
 
@@ -57,12 +58,12 @@ def test_none_is_started_where_it_is_of_no_use(
     started: list["subprocess.Popen[bytes]"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not on one core, nor where nobody starts it."""
-    with SecondProcess() as process:
-        assert process.pipes() is None
-    monkeypatch.setattr(second, "_has_two_cores", lambda: False)
-    with SecondProcess() as process:
+    with closing(SecondProcess()) as process:
+        assert process.connections() is None
+    monkeypatch.setattr(piping, "has_two_cores", lambda: False)
+    with closing(SecondProcess()) as process:
         process.start()
-        assert process.pipes() is None
+        assert process.connections() is None
     assert started == []
 
 
@@ -72,10 +73,10 @@ def test_a_refused_one_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_args: object, **_more: object) -> None:
         raise BlockingIOError
 
-    monkeypatch.setattr(second.subprocess, "Popen", refused)
-    with SecondProcess() as process:
+    monkeypatch.setattr(piping.subprocess, "Popen", refused)
+    with closing(SecondProcess()) as process:
         process.start()
-        assert process.pipes() is None
+        assert process.connections() is None
 
 
 def test_small_files_are_told_from_what_may_be_large(tmp_path: Path) -> None:
