@@ -115,7 +115,8 @@ class Context:
     def second_process(self) -> Iterator["SecondProcess"]:
         """Give a second process for the sessions of the paths that were named, or for all.
 
-        It is started at once if those are all and there may be many of them: before the imports of this one.
+        It is started at once if those are all and there may be many of them: while this one imports what it
+        takes to work with a database.
         """
         from sessionlib.sync.second import SecondProcess, may_be_many
 

@@ -255,10 +255,10 @@ def look_again(portion: Portion, early: Readings, settled: Collection[str] = ())
     }
 
 
-def unread(portion: Portion, readings: Readings) -> list[tuple[Place, str, str]]:
-    """Return (place, folder's name, what is wrong) of each copy that could not be read."""
+def unread(portion: Portion, readings: Readings) -> list[tuple[str, str]]:
+    """Return (path, reason) of the copies that could not be read or used."""
     return [
-        (place, slug, problem)
+        (stored_name(str(place.path / slug)), problem)
         for slug, copies in readings.items()
         for place, copy in zip(portion.places, copies, strict=True)
         if (problem := copy.problem) is not None

@@ -26,7 +26,9 @@ from sessionlib.sync.second import SecondProcess
 from sessionlib.sync.surveying import Survey
 
 _WORTH_STARTING = 1_500
-"""Sessions from which on a second process, which takes half a second to start, is worth it."""
+"""Sessions from which on a second process is worth its start."""
+_MOST_FAILURES = 3
+"""Portions that the second process may fail at, one after the other, before it gets no more."""
 
 
 class Suspect(NamedTuple):
@@ -41,7 +43,7 @@ class Found(NamedTuple):
 
     Attributes:
         suspects: The sessions that seem to differ; none where they were renewed.
-        torn: Those whose file looks like half of a write.
+        torn: Those whose file looks like half of a write, or did so when they were to be renewed.
         unreadable: (path, reason) of files that cannot be read or used.
         renewed: What was written of those that seemed to differ.
     """
@@ -89,17 +91,18 @@ def check(database: Database, portion: Portion, mirror: Mirror | None = None) ->
         readings = anew.read(left)
         part = left._replace(slugs=tuple(readings))
         left = left._replace(slugs=left.slugs[len(readings) :])
-        unreadable += unread(part, readings)
+        unreadable += anew.unread(part, readings)
         half_written = anew.torn(readings)
         differing = _differing(database, part, readings, unreadable).difference(half_written)
         # Those of the first look alone: of large files more would only take memory.
-        if mirror is not None and (not early or not left.slugs):
-            early.update((slug, readings[slug]) for slug in part.slugs if slug in differing)
+        if mirror is not None and not early:
+            early = {slug: readings[slug] for slug in part.slugs if slug in differing}
         torn += half_written
         suspects += sorted(differing)
     if mirror is None:
         return Found(suspects, torn, unreadable, Renewed())
-    return Found([], torn, unreadable, _renewed(mirror, portion, suspects, early))
+    renewed = _renewed(mirror, portion, suspects, early)
+    return Found([], [*torn, *renewed.torn], unreadable, renewed)
 
 
 def _renewed(mirror: Mirror, portion: Portion, slugs: Sequence[str], early: Readings) -> Renewed:
@@ -132,14 +135,6 @@ def _differing(
         return set()
     unreadable += examined.rejected
     return set(examined.found)
-
-
-def unread(portion: Portion, readings: Readings) -> list[tuple[str, str]]:
-    """Return (path, reason) of the copies that could not be read or used."""
-    return [
-        (stored_name(str(place.path / slug)), problem)
-        for place, slug, problem in anew.unread(portion, readings)
-    ]
 
 
 def checked(
@@ -180,6 +175,7 @@ def checked(
             helper.end()
     for portion in work.given_back():
         work.add(portion, check(database, portion, mirror))
+        work.tell()
     work.tell()
     # In one order, whoever compared them.
     work.result.suspects.sort(key=lambda suspect: (suspect.places[0].path, suspect.slug))
@@ -264,6 +260,7 @@ class _Helper:
             self._hand_out(requests, answers)
 
     def _hand_out(self, requests: Connection, answers: Connection) -> None:
+        failures = 0
         for portion in self._work.portions():
             is_done = False
             try:
@@ -276,6 +273,10 @@ class _Helper:
             finally:
                 if not is_done:
                     self._work.give_back(portion)
+            failures = 0 if is_done else failures + 1
+            if failures == _MOST_FAILURES:
+                # It seems to be barred from the database. It must not run through all there is.
+                return
 
 
 def serve(requests: Connection, answers: Connection) -> None:

@@ -34,7 +34,8 @@ class Rebuilt:
 
     Attributes:
         sessions: How many were compared, or written for the first time.
-        written: How many of them were not as their files say, or not at all, and are now.
+        written: How many of them were not as their files say, or not at all, and are now. What a second
+            process wrote of a portion that it did not come to the end of is not counted, nor in `rows`.
         rows: How many of their rows were written or deleted.
         settled: Sessions that no copy backed, marked as gone.
         tombstoned: Copies that two looks did not find.

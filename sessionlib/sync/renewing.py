@@ -5,7 +5,6 @@ from typing import Self
 
 from sessionlib.sync import anew
 from sessionlib.sync.anew import Examined, Portion, Readings
-from sessionlib.sync.places import stored_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +32,13 @@ class Renewed:
             slug: {(one.table, one.key) for one in some if not (anew.is_gone(one) or anew.is_lost(one))}
             for slug, some in examined.found.items()
         }
-        unread = [
-            (stored_name(str(place.path / slug)), problem)
-            for place, slug, problem in anew.unread(portion, readings)
-        ]
-        rows = sum(map(len, found.values()))
-        return cls(sum(map(bool, found.values())), rows, tuple(anew.torn(readings)), unread, examined.lost)
+        return cls(
+            sum(map(bool, found.values())),
+            sum(map(len, found.values())),
+            tuple(anew.torn(readings)),
+            anew.unread(portion, readings),
+            examined.lost,
+        )
 
     def __add__(self, other: "Renewed") -> "Renewed":
         return Renewed(

@@ -1,7 +1,7 @@
 """The second process of verify and rebuild, started before it is known whether there is so much to do.
 
-It needs two thirds of a second until it is of use, most of it for imports. Who starts it first of all, before
-its own imports, has it ready when the work is there. Nothing is imported here that takes long.
+It needs two thirds of a second until it is of use, most of it for imports. Who starts it before importing the
+same has it ready when the work is there. Nothing is imported here that takes long.
 """
 
 import contextlib
@@ -53,7 +53,11 @@ class SecondProcess:
         if self._process is None or self._is_used:
             return None
         self._is_used = True
-        return piping.connections(self._process)
+        try:
+            return piping.connections(self._process)
+        except OSError:
+            # No more descriptors for this process. The pipes are closed: the other one sees that, and ends.
+            return None
 
     def close(self) -> None:
         """See to its end: soon where it has worked and its requests were closed, else at once."""

@@ -21,7 +21,7 @@ from sessionlib.state.layout import STATE_FILE
 from sessionlib.sync import anew, causes
 from sessionlib.sync.anew import Portion
 from sessionlib.sync.causes import Drift
-from sessionlib.sync.checking import Suspect, checked, unread
+from sessionlib.sync.checking import Suspect, checked
 from sessionlib.sync.damages import Damaged, damaged_in
 from sessionlib.sync.mapping import time_of
 from sessionlib.sync.places import Place, real_name, stored_name
@@ -202,7 +202,7 @@ class Verifier:
         torn = anew.torn(readings)
         # What looked half written at first, and does so still.
         some = {slug: copies for slug, copies in readings.items() if slug in settled}
-        self._broken.update(unread(portion, some))
+        self._broken.update(anew.unread(portion, some))
         first = portion.places[0].workspace_id
         return [
             Looked(

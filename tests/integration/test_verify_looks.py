@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sessionlib.db.engine import Database
-from sessionlib.sync import checking, piping, second
+from sessionlib.sync import anew, checking, piping, second
 from tests import builders, mirrors, verifying, writes
 from tests.mirrors import World
 from tests.verifying import drifts, one_fixture, places, verified  # noqa: F401 - a fixture
@@ -99,6 +99,27 @@ def test_a_database_that_cannot_be_written_is_verified(world: World, one: Path, 
         database.close()
 
 
+def test_what_is_half_written_under_the_lock_is_renewed_later(
+    world: World, one: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that was whole at the first look, and is half of a write at the next, is waited for."""
+    verifying.edit(world, "sessions", world.session("one"), topic="edited")
+    state, real = one / "state.json", anew.look_again
+    whole = state.read_bytes()
+
+    def cut(*args: Any) -> Any:
+        state.write_bytes(whole[: len(whole) // 2])
+        readings = real(*args)
+        assert anew.torn(readings) == ["one"]
+        state.write_bytes(whole)
+        monkeypatch.undo()
+        return readings
+
+    monkeypatch.setattr(anew, "look_again", cut)
+    assert verifying.rebuilt(world).unreadable == []
+    assert drifts(world) == []
+
+
 @pytest.fixture
 def many(world: World, root: Path) -> World:
     """Forty sessions."""
@@ -111,22 +132,82 @@ def test_two_processes_find_the_same(many: World, monkeypatch: pytest.MonkeyPatc
     for row in many.rows("sessions")[::3]:
         verifying.edit(many, "sessions", row, topic="edited")
     alone = verified(many)
-    monkeypatch.setattr(checking, "_WORTH_STARTING", 1)
-    monkeypatch.setattr("sessionlib.sync.surveying._TOGETHER", 1)
-    real = checking.check
-
-    def slow(*args: Any, **more: Any) -> Any:
-        time.sleep(0.1)
-        return real(*args, **more)
-
-    monkeypatch.setattr(checking, "check", slow)
+    there = _Sharing(monkeypatch, portions=30)
     together = verified(many)
     assert together.sessions == alone.sessions == 40
     assert together.drifts == alone.drifts
     assert len(alone.drifts) == 14
+    assert sum(len(found.suspects) for found in there.taken()) >= 4
     done = verifying.rebuilt(many)
     assert (done.sessions, done.written, done.rows) == (40, 14, 14)
+    assert sum(found.renewed.sessions for found in there.taken()) >= 4
     assert verified(many).count == 0
+
+
+class _Sharing:
+    """Many small portions, of which the second process has done some before the first one does its own."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, portions: int) -> None:
+        monkeypatch.setattr(checking, "_WORTH_STARTING", 1)
+        monkeypatch.setattr("sessionlib.sync.surveying._TOGETHER", 1)
+        monkeypatch.setattr(piping, "has_two_cores", lambda: True)
+        self._portions = portions
+        self._found: list[checking.Found] = []
+        self._enough = threading.Event()
+        check, add = checking.check, checking._Work.add
+
+        def waiting(*args: Any) -> checking.Found:
+            assert self._enough.wait(60)
+            return check(*args)
+
+        def noted(work: Any, portion: Any, found: checking.Found) -> None:
+            if threading.current_thread().name == "checking":
+                self._found.append(found)
+                if len(self._found) == self._portions:
+                    self._enough.set()
+            add(work, portion, found)
+
+        monkeypatch.setattr(checking, "check", waiting)
+        monkeypatch.setattr(checking._Work, "add", noted)
+
+    def taken(self) -> list[checking.Found]:
+        """What the second process has found, and forget it."""
+        self._enough.clear()
+        found, self._found = self._found, []
+        assert len(found) >= self._portions
+        return found
+
+
+def test_a_second_process_that_is_barred_gets_no_more(many: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that cannot use the database does not run through all that there is."""
+    monkeypatch.setattr(checking, "_WORTH_STARTING", 1)
+    monkeypatch.setattr("sessionlib.sync.surveying._TOGETHER", 1)
+    monkeypatch.setattr(piping, "has_two_cores", lambda: True)
+    check, follow, hand_out = checking.check, checking._Helper._follow, checking._Helper._hand_out
+    over = threading.Event()
+
+    def astray(helper: Any) -> None:
+        helper._task = ("sqlite:////nowhere/mirror.db", False, False)
+        follow(helper)
+
+    def handed_out(helper: Any, *both: Any) -> None:
+        hand_out(helper, *both)
+        assert len(helper._work.given_back()) == 3
+        over.set()
+
+    def waiting(*args: Any) -> checking.Found:
+        assert over.wait(60)
+        return check(*args)
+
+    monkeypatch.setattr(checking._Helper, "_follow", astray)
+    monkeypatch.setattr(checking._Helper, "_hand_out", handed_out)
+    monkeypatch.setattr(checking, "check", waiting)
+    told: list[int] = []
+    checked = checking.checked(
+        many.database, verifying.surveyed(many), lambda done, _total: told.append(done)
+    )
+    assert (checked.sessions, checked.suspects) == (40, [])
+    assert told == [*range(1, 41), 40]
 
 
 def test_a_second_process_that_dies_is_made_good_for(many: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,6 +256,15 @@ def test_it_works_where_there_are_many(
         return started[-1]
 
     monkeypatch.setattr(piping.subprocess, "Popen", noted)
+    asked: list[bool] = []
+    connections = second.SecondProcess.connections
+
+    def connected(process: second.SecondProcess) -> Any:
+        both = connections(process)
+        asked.append(both is not None)
+        return both
+
+    monkeypatch.setattr(second.SecondProcess, "connections", connected)
     with closing(second.SecondProcess()) as other:
         if is_early:
             other.start()
@@ -182,5 +272,6 @@ def test_it_works_where_there_are_many(
             many.database, verifying.surveyed(many), lambda _done, _total: None, second=other
         )
         assert len(started) == (is_early or least == 1)
+        assert asked == [least == 1]
         assert [process.poll() is None for process in started] == [False] * len(started)
     assert (checked.sessions, checked.suspects) == (40, [])

@@ -1,5 +1,6 @@
 """The second process: started early, and given up where there is nothing for it to do."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 from sessionlib.sync import piping
 from sessionlib.sync.second import SecondProcess, may_be_many
 
-HEAVY = ("sqlalchemy", "pydantic", "orjson", "psycopg")
+HEAVY = ("sqlalchemy", "orjson", "psycopg")
 
 
 @pytest.fixture
@@ -92,8 +93,42 @@ def test_small_files_are_told_from_what_may_be_large(tmp_path: Path) -> None:
     assert not may_be_many("sqlite:///a\0b")
 
 
-def test_it_is_started_before_anything_heavy_is_imported() -> None:
+def test_one_without_descriptors_is_done_without(
+    started: list["subprocess.Popen[bytes]"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no descriptors are left for its pipes, it ends by itself."""
+
+    def refused(_descriptor: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with closing(SecondProcess()) as process:
+        process.start()
+        monkeypatch.setattr(piping.os, "dup", refused)
+        assert process.connections() is None
+        assert started[0].wait(10) == 0
+
+
+EARLY = f"""
+import os, sys
+from sessionlib.cli.entry import main
+from sessionlib.sync import piping
+def start(module):
+    print(module, [name for name in {HEAVY} if name in sys.modules], flush=True)
+    os._exit(0)
+piping.start, piping.has_two_cores = start, lambda: True
+main()
+"""
+
+
+@pytest.mark.parametrize("verb", ["verify", "rebuild"])
+def test_it_is_started_before_what_it_imports_itself(tmp_path: Path, verb: str) -> None:
     """Its start is of no use if it waits for the very imports that the process itself has to do."""
-    script = f"import sys, sessionlib.sync.second; print([name for name in {HEAVY} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    environment = {
+        "HOME": str(tmp_path),
+        "SESSIOND_CONFIG": "",
+        "SESSIOND_DATABASE_URL": "postgresql://nowhere/",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", EARLY, verb], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.strip() == "sessionlib.sync.checking []"
