@@ -24,7 +24,7 @@ from sessionlib.db.queries import changes as queries
 from sessionlib.db.queries import health
 from sessionlib.db.queries.changes import MOST, Asked, Baseline, SessionNow, Written
 from sessionlib.errors import DatabaseError
-from sessionlib.models.base import utc_now
+from sessionlib.models.base import iso_milliseconds, utc_now
 from sessionlib.sync.places import Place, stored_name
 
 _LOG = logging.getLogger("sessiond.changes")
@@ -293,7 +293,7 @@ class Changes:
         for one in news:
             yield Change(
                 kind=one.kind,
-                at=one.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                at=iso_milliseconds(one.at.astimezone(UTC)),
                 project=now.project if now else None,
                 project_id=str(key[0]),
                 session_id=str(key[1]),

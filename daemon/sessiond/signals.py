@@ -21,10 +21,10 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event, Thread
+from traceback import StackSummary, walk_stack
 
 from sessiond.logs import event
 
@@ -41,6 +41,8 @@ _LOOK, _END = 0, 255
 """Bytes in the pipe that are no signals: look again, and end."""
 _PIPE_SIZE = 1 << 20
 """Bytes the pipe is to hold on Linux: more signals than can come while a thread waits for the interpreter."""
+_WALKS = 5
+"""Times at most that all stacks are walked until it was quick enough."""
 _STACKS_MOST = 1 << 20
 """Bytes of a stacks file beyond which the next start empties it."""
 
@@ -221,16 +223,29 @@ class Signals:
 
 def _write_stacks(descriptor: int) -> None:
     """Write where every thread is; what cannot be written is lost."""
-    # All stacks are walked before anything lets another thread run, as each look at a source file does. A
-    # generator that has yielded since no longer knows who called it: its thread's stack would be one line.
-    # Its underscore notwithstanding, the function is the documented one.
-    current = sys._current_frames().items()  # noqa: SLF001
-    stacks = {ident: list(traceback.walk_stack(frame)) for ident, frame in current}
+    stacks = _walked()
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     text = [f"stacks of process {os.getpid()}, {stamp}, the latest call last\n"]
     for ident, stack in stacks.items():
         text.append(f"thread {names.get(ident, ident)}:\n")
-        text += traceback.StackSummary.extract(reversed(stack)).format()
+        text += StackSummary.from_list(stack[::-1]).format()
     with contextlib.suppress(OSError):
         os.write(descriptor, "".join([*text, "\n"]).encode("utf-8", "replace"))
+
+
+def _walked() -> dict[int, list[tuple[str, int, str, None]]]:
+    """Return where each thread is, by its ident: file, line and function of each call, the latest first."""
+    # In one go, and no source file is looked at: once another thread runs, a generator that has yielded no
+    # longer knows who called it. A thread that waits asks for the interpreter after its switch interval: what
+    # took as long, because the system stopped this process, is done again. No frame is kept.
+    stacks: dict[int, list[tuple[str, int, str, None]]] = {}
+    for _ in range(_WALKS):
+        began = time.perf_counter()
+        stacks = {
+            ident: [(at.f_code.co_filename, line, at.f_code.co_name, None) for at, line in walk_stack(top)]
+            for ident, top in sys._current_frames().items()  # noqa: SLF001 - documented, underscore and all
+        }
+        if time.perf_counter() - began < sys.getswitchinterval() / 2:
+            break
+    return stacks
