@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DisconnectionError
@@ -140,10 +141,14 @@ class Database:
         """Open a transaction for reading: one snapshot on SQLite, read committed on PostgreSQL.
 
         Raises:
-            DatabaseError: One of its kinds, translated from the driver's.
+            DatabaseError: One of its kinds, translated from the driver's; DamagedValueError also where a row
+                that was read is not what its model says.
         """
         with translated(), self.engine.connect() as connection:
-            yield connection
+            try:
+                yield connection
+            except ValidationError as error:
+                raise DamagedValueError from error
 
     def identity(self) -> tuple[int, int] | None:
         """Return which file SQLite's database is; None while there is none, and for PostgreSQL."""

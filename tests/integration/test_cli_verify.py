@@ -219,6 +219,18 @@ def test_damaged_values_end_nothing(mirrored: Ctl) -> None:
     assert mirrored("sessions").code == 0
 
 
+@pytest.mark.parametrize("question", ["sessions", "show wall", "query recent"])
+def test_a_question_that_meets_a_damaged_value_says_so(mirrored: Ctl, question: str) -> None:
+    """It is no accident of the program: the next step is named, and helps."""
+    _damage(mirrored, "UPDATE sessions SET topic = x'ff00fe'")
+    said = mirrored(*question.split())
+    assert said.code == 69
+    assert said.err.startswith("sessionctl: a value that is stored is damaged")
+    assert "sessionctl rebuild" in said.err
+    assert mirrored("rebuild").code == 0
+    assert mirrored(*question.split()).code == 0
+
+
 @pytest.mark.usefixtures("quick")
 def test_a_rebuild_believes_what_is_gone_after_two_looks(mirrored: Ctl) -> None:
     """One call looks twice; a mass disappearance is held back, unless it is accepted."""
