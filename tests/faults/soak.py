@@ -6,6 +6,8 @@ import signal
 import statistics
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +28,9 @@ _WARM = 0.75
 the allocator holds grows ever more slowly; memory is judged by the rest, in a life of ten minutes or more."""
 _JUDGED = 600.0
 _DESCRIPTORS = 2
+_CONNECTIONS = 6
+"""Connections that the daemon keeps at most (a worker each and two for those who read). On SQLite one takes
+two descriptors, and is opened when so many are at work at one moment for the first time."""
 _LEAK = 40
 """Bytes a save by which memory may grow once it is warm: less than the path of a folder takes."""
 
@@ -36,7 +41,8 @@ class Need(NamedTuple):
     Attributes:
         saves: That were made by then.
         memory: Of its own, in MB.
-        descriptors: Open ones.
+        descriptors: Open ones, without those of SQLite's files.
+        connections: To the database file of SQLite; on PostgreSQL each is one of the descriptors.
         watches: That the kernel holds for it below its watched folders.
         folders: That there are to be watched.
     """
@@ -44,6 +50,7 @@ class Need(NamedTuple):
     saves: int
     memory: float
     descriptors: int
+    connections: int
     watches: int
     folders: int
 
@@ -130,25 +137,39 @@ def _need(daemon: Keeper, root: Path, saves: int) -> Need:
     status = daemon.client.status()
     proc = Path("/proc") / str(status.pid)
     pages = dict(line.split(":", 1) for line in (proc / "status").read_text().splitlines())
+    opened = list(_opened(proc))
+    file = daemon.url.removeprefix("sqlite:///")
     watched = (proc / "fdinfo" / str(status.watch_descriptor)).read_text().count("inotify wd:")
     assert watched == status.watches
     return Need(
         saves,
         int(pages["RssAnon"].split()[0]) / 1024,
-        sum(1 for _ in (proc / "fd").iterdir()),
+        sum(name not in {file, f"{file}-wal", f"{file}-shm"} for name in opened),
+        opened.count(file),
         watched,
         sum(1 for folder, _, _ in os.walk(root)),
     )
 
 
+def _opened(proc: Path) -> Iterator[str]:
+    for descriptor in (proc / "fd").iterdir():
+        with suppress(FileNotFoundError):  # closed since it was listed
+            yield str(descriptor.readlink())
+
+
 def _leak(needs: list[Need]) -> float:
     """Return by how many bytes a save memory grows once warm; descriptors and watches are as they were."""
-    counts = [one.descriptors for one in needs]
-    usual = statistics.median(counts)
-    assert all(abs(count - usual) <= _DESCRIPTORS for count in counts), counts
+    counts = [(one.descriptors, one.connections) for one in needs]
+    usual = statistics.median(one.descriptors for one in needs)
+    assert all(abs(count - usual) <= _DESCRIPTORS for count, _ in counts), counts
+    assert all(connections <= _CONNECTIONS for _, connections in counts), counts
     beside = {one.watches - one.folders for one in needs}
     assert len(beside) == 1, [(one.watches, one.folders) for one in needs]
-    print("memory, MB:", *(f"{one.memory:.1f}" for one in needs), file=sys.stderr, flush=True)  # noqa: T201
+    for name, words in (
+        ("memory, MB", [f"{one.memory:.1f}" for one in needs]),
+        ("descriptors", [f"{descriptors}+{connections}" for descriptors, connections in counts]),
+    ):
+        print(f"{name}:", *words, file=sys.stderr, flush=True)  # noqa: T201
     warm = needs[int(len(needs) * _WARM) :]
     slope = statistics.linear_regression([one.saves for one in warm], [one.memory for one in warm]).slope
     return slope * 2**20
