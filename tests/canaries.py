@@ -2,7 +2,6 @@
 
 import http.client
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ import pytest
 
 from tests import builders, postgres
 from tests.acceptance.processes import Daemon, environment, sessionctl
+from tests.ports import free_port
 from tests.proxies import Proxy, proxied
 
 ROOT = "agents/sessions"
@@ -20,12 +20,6 @@ TOKEN = "canary-token-0123456789abcdef"
 CONTENT = "canary-content-4f16092"
 TRACES = ("canary-", "cana%72y", "pass%2Fword", "pass/word", "0123456789abcdef", "4f16092")
 """What would give one of them away, also in part or in another spelling."""
-
-
-def free_port() -> int:
-    """Return a loopback port that is free now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 class Keeper:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from sessionlib.db import schema
 from sessionlib.db.engine import Database
@@ -15,6 +16,10 @@ from tests import postgres
 
 # Helpers that assert tell as much about a failure as the tests themselves.
 pytest.register_assert_rewrite("tests.edits", "tests.queues", "tests.states")
+
+# An example takes as long as a busy machine needs for it.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 _NUMBERS = itertools.count()
 

@@ -11,6 +11,8 @@ from benchmarks import cases, table
 from benchmarks.cases import BenchmarkError, Case, Options, Row
 from tests import postgres
 
+pytestmark = pytest.mark.timeout(300)
+
 TINY = Options(sessions=60, databases=("sqlite",), repeats=1, quick=True)
 
 

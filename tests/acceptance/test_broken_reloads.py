@@ -20,10 +20,8 @@ from tests.acceptance.processes import Daemon, environment
 from tests.configurations import Broken, cases, odd_files
 from tests.conftest import Wait
 
-SECONDS = 240
-"""For all cases; each takes a fifth of a second on an idle machine."""
-
-pytestmark = pytest.mark.timeout(SECONDS + 60)
+# Some three hundred cases, each of which takes a fifth of a second on an idle machine.
+pytestmark = pytest.mark.timeout(900)
 
 NO_ROOTS = ("password", "a database", "a port that is no number", "a token", "daemon.state_dir")
 """Cases that are looked at once there is a folder to watch, so they get one."""
@@ -174,10 +172,8 @@ def contents(reloads: Reloads) -> Iterator[Broken]:
 def test_every_broken_configuration(reloads: Reloads, wait_until: Wait) -> None:
     """By HUP and POST /reload: a sentence, 422, the old settings; a save, and the mended file is taken."""
     wait_until(lambda: not reloads.daemon.client.status().stale)
-    ends = time.monotonic() + SECONDS
     before, refused = reloads.settings(), 0
     for number, case in enumerate(contents(reloads)):
-        assert time.monotonic() < ends, f"only {number} cases in {SECONDS} s"
         reloads.put(case.content)
         status = reloads.hang_up()
         answer = reloads.refusal()

@@ -73,18 +73,20 @@ def test_of_a_hundred_starts_one_wins(daemon: Daemon, wait_until: Wait) -> None:
 def test_a_lone_loser_is_told_at_once(daemon: Daemon) -> None:
     """A second daemon says so about as fast as the interpreter starts, and disturbs nobody."""
     daemon.start()
-    began = time.monotonic()
-    version = subprocess.run([*daemon.command[:3], "--version"], check=True, capture_output=True)
-    bare = time.monotonic() - began
-    assert version.stdout
-    began = time.monotonic()
-    loser = subprocess.run(
-        daemon.command, env=daemon.environment, capture_output=True, text=True, check=False
-    )
-    took = time.monotonic() - began
-    assert loser.returncode == 75
-    assert str(daemon.pid) in loser.stderr
-    assert took < 1.0 + bare
+    bare, took = [], []
+    for _ in range(3):
+        began = time.monotonic()
+        version = subprocess.run([*daemon.command[:3], "--version"], check=True, capture_output=True)
+        bare.append(time.monotonic() - began)
+        assert version.stdout
+        began = time.monotonic()
+        loser = subprocess.run(
+            daemon.command, env=daemon.environment, capture_output=True, text=True, check=False
+        )
+        took.append(time.monotonic() - began)
+        assert loser.returncode == 75
+        assert str(daemon.pid) in loser.stderr
+    assert min(took) < 1.0 + min(bare)
     assert daemon.client.status().state == "ready"
 
 

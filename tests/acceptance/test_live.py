@@ -112,7 +112,7 @@ def _rename_and_delete(code: Path, daemon: Daemon, wait_until: Wait, url: str) -
     shutil.rmtree(code / "tools-wt")
     wait_until(lambda: seen(url)["cli"]["topic"] == "main copy", "the copy that is left", 20)
     builders.make_project(code / "new" / "far" / "away", ["first"])
-    wait_until(lambda: "first" in present(url), "a project that appeared", 3)
+    wait_until(lambda: "first" in present(url), "a project that appeared")
 
 
 def _move(code: Path, daemon: Daemon, wait_until: Wait, ids: dict[str, Any], url: str) -> None:

@@ -94,6 +94,11 @@ def settle(daemon: FileDaemon, wait_until: Wait) -> int:
     return daemon.client.status().queue.written
 
 
+def written_to(file: Path) -> bool:
+    """Tell whether a log is there and has lines; it has one for each question that it was asked before."""
+    return file.exists() and file.stat().st_size > 0
+
+
 def synced(lines: list[str]) -> Counter[tuple[str, ...]]:
     """Count what the log says of sessions that were mirrored: when, and which."""
     parsed = [loglines.fields(line) for line in lines]
@@ -111,7 +116,7 @@ def test_renaming_loses_and_doubles_nothing(daemon: FileDaemon, wait_until: Wait
             daemon.file.rename(daemon.file.with_name(f"sessiond.log.{number}"))
             if number % 2:
                 daemon.file.touch(0o600)
-            wait_until(lambda: daemon.file.exists() and daemon.file.stat().st_size, "the new file", 30)
+            wait_until(lambda: daemon.client.status() and written_to(daemon.file), "the new file", 30)
     written = settle(daemon, wait_until)
     assert len(daemon.files) == ROTATIONS + 1
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in daemon.files)

@@ -165,8 +165,8 @@ def test_a_reload_is_told_from_its_begin_to_its_end(
         assert before <= int(manager.said("MONOTONIC_USEC")[-1]) <= time.monotonic_ns() // 1000
     (tmp_path / "config.toml").write_text(f'[watch]\nroots = ["{tmp_path / "code"}"]\n')
     daemon.client.reload()
-    wait_until(lambda: manager.states[-2:] == ["RELOADING", "READY"], "the last reload")
-    assert len(manager.states) == 9
+    wait_until(lambda: len(manager.states) >= 9, "the last reload")
+    assert manager.states == ["READY", *["RELOADING", "READY"] * 4]
 
 
 @pytest.mark.postgres

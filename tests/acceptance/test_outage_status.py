@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from statistics import median
 
 import pytest
 
@@ -11,6 +10,7 @@ from sessionlib.errors import ControlRefusedError
 from sessionlib.state.manager import StateManager
 from tests import builders, postgres
 from tests.acceptance.processes import Daemon, direct, environment, sessionctl
+from tests.load import busy
 from tests.proxies import Proxy, proxied
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.postgres]
@@ -47,14 +47,15 @@ def daemon(tmp_path: Path, postgres_url: str, proxy: Proxy) -> Iterator[Daemon]:
         made.stop()
 
 
-def answer_times(daemon: Daemon, count: int = 20) -> list[float]:
-    """Return how many seconds each of so many answers took."""
+def check_answers(daemon: Daemon) -> None:
+    """Assert that status answers in a tenth of a second, nine times of ten, and always within two."""
     times = []
-    for _ in range(count):
+    for _ in range(20):
         began = time.monotonic()
         daemon.client.status()
         times.append(time.monotonic() - began)
-    return times
+    assert sorted(times)[17] < 0.1 * busy(), times
+    assert max(times) < 2.0, times
 
 
 def change_all(tmp_path: Path) -> None:
@@ -86,9 +87,7 @@ def test_a_database_that_is_down(
     proxy.set("refuse")
     change_all(tmp_path)
     daemon.wait_for_event("db.down")
-    times = answer_times(daemon)
-    assert median(times) < 0.1
-    assert max(times) < 0.5
+    check_answers(daemon)
     status = daemon.client.status()
     assert status.stale
     assert not status.database.up
@@ -117,9 +116,7 @@ def test_a_database_that_hangs(
     proxy.set("blackhole")
     change_all(tmp_path)
     wait_until(lambda: daemon.client.status().stale, "it to be stale", seconds=20)
-    times = answer_times(daemon)
-    assert median(times) < 0.1
-    assert max(times) < 0.5
+    check_answers(daemon)
     done = sessionctl(daemon.environment, "status")
     assert done.returncode == 1
     assert "has been waiting for" in done.stdout
@@ -128,7 +125,7 @@ def test_a_database_that_hangs(
         daemon.client.rescan(timeout=1.0)
     assert time.monotonic() - began < 3.0
     assert refusal.value.status in {503, 504}
-    assert max(answer_times(daemon)) < 0.5
+    check_answers(daemon)
     check_recovery(daemon, proxy, postgres_url, wait_until)
 
 
@@ -152,6 +149,6 @@ def test_an_outage_that_comes_and_goes(
     for mode in ("refuse", "pass", "blackhole", "pass", "refuse", "blackhole"):
         proxy.set(mode)  # type: ignore[arg-type]
         change_all(tmp_path)
-        assert max(answer_times(daemon)) < 0.5
+        check_answers(daemon)
     check_recovery(daemon, proxy, postgres_url, wait_until)
     assert "Traceback" not in daemon.log

@@ -17,7 +17,8 @@ from sqlalchemy.engine import make_url
 from sessionlib.db.engine import Database, take_time
 from tests import builders, postgres
 from tests.acceptance.processes import Daemon, asked, environment, sessionctl
-from tests.postgres import PostgresServer, free_port
+from tests.ports import free_port
+from tests.postgres import PostgresServer
 
 pytestmark = pytest.mark.postgres
 

@@ -38,7 +38,7 @@ def _waiting(daemon: Daemon, root: Path) -> None:
 
 
 def _while_the_rounds_are_busy(daemon: Daemon, root: Path) -> None:
-    for number in range(60):
+    for number in range(10):
         daemon.client.rescan(root / SLUGS[number % LEFT] / str(number), wait=False)
         daemon.client.rescan(wait=False)
     _without_waiting(daemon, root)

@@ -1,6 +1,5 @@
 """The real daemon is told to stop at any moment: it leaves in time, with 0, and nothing is lost."""
 
-import os
 import random
 import signal
 import time
@@ -12,6 +11,7 @@ import pytest
 
 from tests import builders, postgres
 from tests.acceptance.processes import Daemon, environment
+from tests.load import busy
 from tests.proxies import Proxy, proxied
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.postgres]
@@ -26,7 +26,7 @@ LATE = 0.7
 
 def late() -> float:
     """Return what a stop may take beyond its deadline: more where many wait for each core of this machine."""
-    return LATE * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    return LATE * busy()
 
 
 class World:
@@ -85,10 +85,11 @@ def world(tmp_path: Path, postgres_server: postgres.Server, postgres_url: str) -
         made.database.close()
 
 
-def importing(world: World, chance: random.Random) -> float:
-    """It imports: the process has hardly begun, or is half through."""
+def starting(world: World, chance: random.Random) -> float:
+    """It has hardly begun, or is half through its start; before its first line nobody hears the signal."""
     world.start(ready=False)
-    time.sleep(chance.uniform(0.5, 1.5))
+    world.wait_for("event=sessiond.starting ")
+    time.sleep(chance.uniform(0.0, 1.0))
     return DEADLINE
 
 
@@ -135,7 +136,7 @@ def breaking(world: World, chance: random.Random) -> float:
     return DEADLINE + 1.0
 
 
-MOMENTS = (importing, idling, writing, hanging, opening, breaking)
+MOMENTS = (starting, idling, writing, hanging, opening, breaking)
 
 
 def test_at_any_moment_it_leaves_in_time_and_nothing_is_lost(world: World, wait_until: Wait) -> None:

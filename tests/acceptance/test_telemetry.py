@@ -9,9 +9,9 @@ import pytest
 
 from sessionlib.journal.spool import Spool
 from tests.acceptance.processes import Daemon, environment
-from tests.canaries import free_port
 from tests.conftest import Wait
 from tests.controls import Answer, UnixConnection, exchanged
+from tests.ports import free_port
 
 POSTS = Path(__file__).parents[1] / "fixtures" / "claude_code" / "otel" / "posts.jsonl"
 CONVERSATION = "b2a88b2e-3c44-41f1-830c-9095834fb25f"

@@ -118,6 +118,8 @@ def test_an_idle_tracker_is_idle(tracked: Tracked, wait_until: Wait) -> None:
     wait_until(
         lambda: tracked.count("journal_cursors", "client = 'claude-code'") == 40, "all transcripts", 20
     )
+    # What it does last in a turn.
+    wait_until(lambda: tracked.count("journal_cursors", "path = 'settled'") == 1, "the end of its turn")
     time.sleep(1)
     before = cpu_of(tracked.daemon)
     time.sleep(3)

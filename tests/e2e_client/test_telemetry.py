@@ -1,7 +1,6 @@
 """A real client that sends its telemetry to a real daemon: each of its requests is kept, to the digit."""
 
 import json
-import socket
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from tests.e2e_client.scripts import marked
 from tests.e2e_client.stage import Server
 from tests.e2e_client.stories import NEWEST
 from tests.e2e_client.world import Run, World
+from tests.ports import free_port
 
 TOKEN = "correct-horse-battery-staple"
 RIGHT = f"Authorization=Bearer {TOKEN}"
@@ -23,14 +23,6 @@ WRONG = ("Authorization=Bearer wrong-wrong-wrong-wrong", f"Authorization=Bearer%
 """The second is another spelling, which this client does not take apart before it sends it."""
 SECRETS = ("Please go on", "The answer is 42")
 """Words of the prompt and of an answer."""
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on; the client's network has them all, where it has its own."""
-    with socket.socket() as made:
-        made.bind(("127.0.0.1", 0))
-        port: int = made.getsockname()[1]
-        return port
 
 
 def listening(world: World, port: int) -> Server:

@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 from tests import builders
-from tests.faults.ground import Figure, Ground, busy
+from tests.faults.ground import Figure, Ground
+from tests.load import busy
 
 WITHIN = 30.0
 

@@ -1,7 +1,6 @@
 """The ground a fault is done on: a folder of projects, a daemon, a database, and what holds afterwards."""
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -245,8 +244,3 @@ def until(
         assert asked < deadline, f"waited {seconds} s for {what}:\n{told()}"
         # Whoever looks at thousands of files must leave a core to those who are looked at.
         time.sleep(min(max(0.01, 2 * (asked - began)), deadline - asked))
-
-
-def busy() -> float:
-    """Return how many wait for each core of this machine, at least 1: what is promised assumes a free one."""
-    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))

@@ -12,9 +12,10 @@ import pytest
 
 from sessionlib.state.layout import LOCK_FILE
 from tests import builders
-from tests.faults.ground import Figure, Ground, busy, until
+from tests.faults.ground import Figure, Ground, until
 from tests.faults.nursery import Child
 from tests.faults.saves import state_of
+from tests.load import busy
 
 _SPREAD = 0.9
 """The part of the counting over which the kills are spread; the last of it is left to whoever follows."""

@@ -10,11 +10,12 @@ from sessionlib.hooks import entry
 from sessionlib.journal import canary
 from tests.faults.clients import LONG, Clients, Desk, turn
 from tests.faults.failpoints import NEEDS_PURGE, NEEDS_SESSION
-from tests.faults.ground import RECOVERY, Figure, Ground, busy, until
+from tests.faults.ground import RECOVERY, Figure, Ground, until
 from tests.faults.kills import kill_at_random
 from tests.faults.machine import tmpfs
 from tests.faults.outages import FREED, Asker
 from tests.faults.refusals import fill
+from tests.load import busy
 from tests.proxies import Proxy
 from tests.talks import Talk
 
@@ -151,6 +152,8 @@ def _outage(
             back = time.monotonic()
             clients.pause()
             took = desk.recovered(back)
+    # That all is stored shows before the turn in which it was is over, and told.
+    until(lambda: "event=tracking.recovered " in daemon.said, "it to be told", FREED, daemon.tail)
     assert meanwhile < max(_QUICK, 2 * usual) * busy(), (usual, meanwhile)
     events = {
         name: daemon.said.count(f"event=tracking.{name} ") for name in ("waiting", "recovered", "failed")

@@ -9,9 +9,10 @@ from types import TracebackType
 from typing import Self
 
 from sessionlib.errors import ControlError
-from tests.faults.ground import RECOVERY, Figure, Ground, Keeper, busy, until
+from tests.faults.ground import RECOVERY, Figure, Ground, Keeper, until
 from tests.faults.resetting import Resetter
 from tests.faults.writers import Writers
+from tests.load import busy
 from tests.proxies import Proxy
 
 ANSWER = 0.1

@@ -19,7 +19,7 @@ from tests.faults.writers import Writers
 _SESSIONS = 20
 _LIVES = (1 / 6, 1 / 6, 4 / 6)
 """The daemon's lives, as parts of the whole time: the last one is long enough to see a leak."""
-_LEAST, _EVERY = 3, 30.0
+_LEAST, _EVERY = 8, 30.0
 """Looks at what the daemon needs in each of its lives; in a long one, seconds between two of them."""
 _PAUSE = 0.05
 """Seconds between two saves of each of four writers."""

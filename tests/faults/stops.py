@@ -2,8 +2,9 @@
 
 import time
 
-from tests.faults.ground import Figure, Ground, Keeper, busy
+from tests.faults.ground import Figure, Ground, Keeper
 from tests.faults.writers import Writers
+from tests.load import busy
 from tests.proxies import Proxy
 
 DEADLINE = 2.0

@@ -165,7 +165,7 @@ def test_stopping_while_the_server_hangs(
             pytest.skip("the server runs elsewhere")
         os.kill(process, signal.SIGSTOP)
         try:
-            assert seconds_to_stop(ears.channel) < 1.0
+            assert seconds_to_stop(ears.channel) < 1.9
         finally:
             os.kill(process, signal.SIGCONT)
         assert not ears.channel.progress().alive
@@ -179,7 +179,8 @@ def test_stopping_while_the_server_hangs(
         taken, _ = silent.accept()
         with taken:
             assert deaf.channel.progress().doing == "connecting"
-            assert seconds_to_stop(deaf.channel) < 1.1
+            # It waits a second for threads that cannot end sooner.
+            assert seconds_to_stop(deaf.channel) < 1.9
     for thread in deaf.channel._threads():
         thread.join(10)
     away.close()

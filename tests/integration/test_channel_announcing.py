@@ -160,7 +160,7 @@ def test_two_hosts_tell_each_other(
 
 @pytest.fixture
 def _slow_to_reconnect(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channel, "_FIRST_DELAY", 1.0)
+    monkeypatch.setattr(channel, "_FIRST_DELAY", 5.0)
 
 
 @pytest.mark.usefixtures("_slow_to_reconnect")

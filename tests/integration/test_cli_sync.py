@@ -1,12 +1,14 @@
 """`sessionctl sync`: one look at the files without a daemon, or beside one; on both databases."""
 
 import shutil
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sessionlib.cli import syncing
 from sessionlib.cli.verbs import sync
 from sessionlib.db.engine import Database
 from sessionlib.errors import DatabaseUnavailableError
@@ -213,12 +215,22 @@ def test_waiting_ends_with_the_timeout(mirrored: Ctl, monkeypatch: pytest.Monkey
     """What is not written in time is counted, not vouched for, and ends with 1."""
     real = Mirror.sync
 
+    counted = threading.Event()
+    rows = syncing.Pass.rows
+
     def slow(*arguments: object, **more: object) -> object:
-        time.sleep(0.5)
+        counted.wait(30)
         return real(*arguments, **more)  # type: ignore[arg-type]
+
+    def counting(done: syncing.Pass) -> object:
+        try:
+            return rows(done)
+        finally:
+            counted.set()
 
     builders.make_session(mirrored.code / "garden/agents/sessions", "new")
     monkeypatch.setattr(Mirror, "sync", slow)
+    monkeypatch.setattr(syncing.Pass, "rows", counting)
     said = mirrored("sync", "--timeout", "0.1", "--json")
     garden = next(row for row in said.object["rows"] if row["project"] == "garden")
     assert (said.code, garden["left"], garden["written"]) == (1, 1, 0)
@@ -235,7 +247,7 @@ def test_a_database_that_goes_away_ends_the_waiting(mirrored: Ctl, monkeypatch: 
 
     builders.make_session(mirrored.code / "garden/agents/sessions", "new")
     monkeypatch.setattr(Mirror, "sync", down)
-    said = mirrored("sync", "--timeout", "0.1")
+    said = mirrored("sync", "--timeout", "2")
     monkeypatch.undo()
     assert (said.code, said.out) == (69, "")
     line, hint = said.err.splitlines()

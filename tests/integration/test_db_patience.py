@@ -80,16 +80,16 @@ def test_a_pipeline_may_take_longer_than_a_statement(database: Database) -> None
         connection.execute(
             text(
                 "CREATE FUNCTION nap() RETURNS trigger LANGUAGE plpgsql AS"
-                " 'BEGIN PERFORM pg_sleep(0.8); RETURN NEW; END'"
+                " 'BEGIN PERFORM pg_sleep(0.5); RETURN NEW; END'"
             )
         )
         connection.execute(
             text("CREATE TRIGGER naps BEFORE INSERT ON hosts FOR EACH ROW EXECUTE FUNCTION nap()")
         )
         with bulk.pipelined(connection):
-            for number in range(6):
+            for number in range(8):
                 bulk.upsert(connection, tables.hosts, [(UUID(int=number), "x", None, utc_now())])
-        assert connection.execute(text("SELECT count(*) FROM hosts")).scalar_one() == 6
+        assert connection.execute(text("SELECT count(*) FROM hosts")).scalar_one() == 8
         connection.rollback()
 
 

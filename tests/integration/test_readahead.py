@@ -109,7 +109,7 @@ def test_what_it_did_not_read_is_read_here(
     os.kill(pid, signal.SIGSTOP)
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(ahead, place, FEW, ())
-        time.sleep(0.1)
+        wait_until(lambda: ahead._child is not None and ahead._child._busy.locked())
         # While it hangs, others do not wait for it for long.
         assert ahead(place, FEW, ()) == reading.portion(place, FEW, ())
         assert not asked.done()
@@ -149,7 +149,7 @@ def test_one_that_hangs_is_killed_at_the_end(ahead: ReadAhead, place: Place, wai
     os.kill(pid, signal.SIGSTOP)
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(ahead, place, FEW, ())
-        time.sleep(0.1)
+        wait_until(lambda: ahead._child is not None and ahead._child._busy.locked())
         ahead.close()
         assert len(asked.result(10)) == len(FEW)
     wait_until(lambda: is_gone(pid))
@@ -164,6 +164,7 @@ def test_one_that_cannot_be_started_is_tried_three_times(
 ) -> None:
     """Each time the operator is told, and the import goes on; then there is none any more."""
     caplog.set_level(logging.WARNING, "sessiond.readahead")
+    monkeypatch.setattr("sessiond.readahead._WINDOW", 600.0)
     for count, program in enumerate(("/bin/false", "/nowhere/python", "/bin/false"), 1):
         monkeypatch.setattr(sys, "executable", program)
         for _ in range(13):

@@ -15,7 +15,7 @@ import pytest
 from sessiond.watch.inotify import Inotify
 from tests import builders
 from tests.acceptance.processes import Daemon, direct, environment
-from tests.canaries import free_port
+from tests.ports import free_port
 
 pytestmark = pytest.mark.timeout(120)
 

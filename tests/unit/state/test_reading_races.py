@@ -18,10 +18,12 @@ from tests.refusals import refuse
 from tests.states import inputs_fixture, seen  # noqa: F401 - fixtures
 
 
-def test_fresh_inputs_are_racy_and_settle(session: Path) -> None:
+def test_fresh_inputs_are_racy_and_settle(session: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Just after a write a second one could hide; a while later it cannot."""
     builders.write_json(session / "plan.json", {})
-    assert read_inputs(session).racy
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "RACY_NS", 30 * 10**9)
+        assert read_inputs(session).racy
     deadline = time.monotonic() + 5
     while read_inputs(session).racy:
         assert time.monotonic() < deadline

@@ -43,7 +43,7 @@ def test_a_worker_that_hangs_is_seen_to_hold_work(make: Make, work: Work, wait_u
     assert one.progressed is None
     gate.set()
     wait_until(lambda: one.holding_since() is None)
-    assert one.progressed is not None
+    wait_until(lambda: one.progressed is not None)
     assert one.is_alive
 
 
