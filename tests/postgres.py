@@ -73,7 +73,7 @@ class PostgresServer:
         return {"PATH": os.environ.get("PATH", ""), "HOME": str(self.home), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
     def start(self) -> None:
-        """Start the server and wait until it answers (at most 20 s)."""
+        """Start the server and wait until it answers (at most a minute)."""
         log = (self.home / "log").open("ab")
         settings = {
             "port": str(self.port),
@@ -97,7 +97,7 @@ class PostgresServer:
                 stderr=log,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             try:
                 psycopg.connect(self.conninfo("postgres"), connect_timeout=2).close()

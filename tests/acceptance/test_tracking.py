@@ -116,7 +116,7 @@ def test_an_idle_tracker_is_idle(tracked: Tracked, wait_until: Wait) -> None:
     put_transcripts(tracked.config)
     tracked.start()
     wait_until(
-        lambda: tracked.count("journal_cursors", "client = 'claude-code'") == 40, "all transcripts", 20
+        lambda: tracked.count("journal_cursors", "client = 'claude-code'") == 40, "all transcripts", 60
     )
     # What it does last in a turn.
     wait_until(lambda: tracked.count("journal_cursors", "path = 'settled'") == 1, "the end of its turn")
