@@ -33,7 +33,7 @@ def _place(name: str) -> int:
 def main() -> int:
     """Do the faults that are asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("--long", action="store_true", help="the sizes of the long form, an hour and a half")
+    parser.add_argument("--long", action="store_true", help="the long form, which takes up to two hours")
     parser.add_argument("--seed", type=int, default=random.randrange(2**31), help="of every choice")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these faults alone")
     parser.add_argument("--list", action="store_true", help="print the names of the faults")
